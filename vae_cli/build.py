@@ -1,0 +1,112 @@
+"""Config -> data, model, objective, experiment."""
+
+import math
+from importlib import import_module
+from importlib.resources import files
+from typing import Any
+
+import torch
+import yaml
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from vae_cli.data.base import Data
+from vae_cli.data.binarize import binarize, resolve
+from vae_cli.data.module import DataModule
+from vae_cli.experiment import Experiment
+from vae_cli.errors import ConfigError
+from vae_cli.types import Binary, Condition, Head, HeadFactory, Levels, Model, NetFactory, Objective, ObjectiveFactory, OptimizerFactory, Parts, PriorFactory, Real, Spec, StructureFactory, Support, Tokens, UnitInterval
+
+
+def build_data(config: DictConfig, *, rank: int = 0, world: int = 1) -> DataModule:
+    """Reads the data set and makes it ready; `dataset.binarize=auto` becomes the choice made, in `config` too.
+
+    Raises:
+        ConfigError: where files are missing or damaged, or the likelihood cannot model the data.
+    """
+    source = instantiate(config.dataset.source, _convert_="all")
+    likelihood = _target(config.likelihood)
+    config.dataset.binarize = resolve(config.dataset.binarize, source.support, likelihood.models)
+    data = binarize(source, config.dataset.binarize)
+    _check_likelihood(data, likelihood, config)
+    condition: Condition = instantiate(config.condition, _convert_="all")(data.spec)
+    return DataModule(
+        data.conditioned(condition.size),
+        condition,
+        batch_size=config.dataset.batch_size,
+        eval_batch_size=config.dataset.eval_batch_size,
+        seed=config.seed,
+        rank=rank,
+        world=world,
+    )
+
+
+def build_model(config: DictConfig, data: Spec) -> Model:
+    """The model that `config` describes, its weights drawn from the seed alone."""
+    torch.manual_seed(config.seed)
+    encoder: NetFactory = instantiate(config.architecture.encoder, _convert_="all")
+    decoder: NetFactory = instantiate(config.architecture.decoder, _convert_="all")
+    likelihood: HeadFactory = instantiate(config.likelihood, _convert_="all")
+    posterior: HeadFactory = instantiate(config.posterior, _convert_="all")
+    prior: PriorFactory = instantiate(config.prior, _convert_="all")
+    structure: StructureFactory = instantiate(config.structure, _convert_="all")
+    return structure(data, Parts(config.latent_dim, encoder, decoder, likelihood, posterior, prior))
+
+
+def build_experiment(config: DictConfig, data: Spec) -> Experiment:
+    """Model, objective and optimiser in one LightningModule.
+
+    Raises:
+        ConfigError: where a value does not fit its part, or two parts do not fit together.
+    """
+    model = build_model(config, data)
+    make_objective: ObjectiveFactory = instantiate(config.objective, _convert_="all")
+    objective: Objective = make_objective(data, model)
+    return Experiment(model, objective, _optimizer(config.optimizer), seed=config.seed)
+
+
+def _optimizer(config: DictConfig) -> OptimizerFactory:
+    lr = config.lr
+    if not isinstance(lr, int | float) or isinstance(lr, bool) or not (0 < lr < math.inf):
+        raise ConfigError(f"optimizer.lr={lr}: a learning rate is a positive number")
+    return instantiate(config, _convert_="all")
+
+
+def _check_likelihood(data: Data, likelihood: type[Head], config: DictConfig) -> None:
+    support = data.spec.support
+    if type(support) in likelihood.models:
+        return
+    fitting = [name for name, head in _likelihoods().items() if type(support) in head.models]
+    advice = f"choose likelihood={' or likelihood='.join(fitting)}" if fitting else "no likelihood here models them"
+    if Binary in likelihood.models and isinstance(support, Levels | UnitInterval):
+        advice += ", or dataset.binarize=dynamic"
+    wanted = " or ".join(_plural(kind) for kind in likelihood.models)
+    raise ConfigError(f"{likelihood.__name__} models {wanted}, and this data set holds {_describe(support)}: {advice}")
+
+
+def _plural(kind: type) -> str:
+    names = {
+        Binary: "0 and 1",
+        UnitInterval: "values in [0, 1]",
+        Levels: "grey levels",
+        Tokens: "tokens",
+        Real: "real numbers",
+    }
+    return names[kind]
+
+
+def _describe(support: Support) -> str:
+    if isinstance(support, Levels | Tokens):
+        return f"{support.count} {_plural(type(support))}"
+    return _plural(type(support))
+
+
+def _likelihoods() -> dict[str, type[Head]]:
+    """Every likelihood in `conf/`, by the name that users type."""
+    leaves = sorted(files("vae_cli.conf").joinpath("likelihood").iterdir(), key=lambda leaf: leaf.name)
+    return {leaf.name.removesuffix(".yaml"): _target(yaml.safe_load(leaf.read_text())) for leaf in leaves}
+
+
+def _target(leaf: Any) -> type[Head]:
+    module, _, name = str(leaf["_target_"]).rpartition(".")
+    return getattr(import_module(module), name)

@@ -1,0 +1,91 @@
+"""Samples, reconstructions and traversals: to TensorBoard, and as PNG under `images/`."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from vae_cli.callbacks.grid import grid, is_image
+from vae_cli.callbacks.latents import kl_per_dimension
+from vae_cli.callbacks.tensorboard import tensorboard_of
+from vae_cli.data.module import DataModule
+from vae_cli.experiment import Experiment
+from vae_cli.noise import stream
+from vae_cli.types import Batch
+
+_COLUMNS, _ROWS = 10, 8
+_WIDEST = 3.0  # traversals cover 99.7 % of a standard normal prior
+_MOST_DIMENSIONS = 10
+
+
+class Pictures(Callback):
+    """Every `every_n_epochs` epochs and at the end.
+
+    samples: means of p(x | z) at draws of z from the prior, under the conditions of the examples in `reconstructions`.
+    reconstructions: a row of validation examples, below it their reconstructions, and so on.
+    traversals: one row a latent dimension, in order of KL; the others stay at the first example's posterior mean.
+    """
+
+    def __init__(self, directory: Path, every_n_epochs: int) -> None:
+        self._directory, self._every_n_epochs = directory, every_n_epochs
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw where it is time to."""
+        if (trainer.current_epoch + 1) % self._every_n_epochs == 0:
+            self._draw(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw, unless the last epoch did."""
+        if trainer.current_epoch % self._every_n_epochs:
+            self._draw(trainer, pl_module)
+
+    def _draw(self, trainer: Trainer, experiment: LightningModule) -> None:
+        data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it in fit)
+        assert isinstance(data, DataModule) and isinstance(experiment, Experiment)
+        if not is_image(data.spec.shape) or not trainer.is_global_zero:
+            return
+        training = experiment.training
+        experiment.eval()
+        with torch.no_grad(), stream(experiment.device, "pictures"):
+            pictures = draw(experiment, data.examples(_COLUMNS * _ROWS // 2))
+        experiment.train(training)
+        self._directory.mkdir(exist_ok=True)
+        for name, picture in pictures.items():
+            tensorboard_of(trainer.logger).experiment.add_image(f"{name}/{name}", picture, trainer.global_step)
+            _save(picture, self._directory / f"{name}.png")
+
+
+def draw(experiment: Experiment, batch: Batch) -> dict[str, Tensor]:
+    """The three pictures, [C, H, W], uint8."""
+    model = experiment.model
+    trace = model(batch)
+    shape = batch.x.shape[1:]
+    means = trace.px.mean[0]
+    pairs = [part for pair in zip(batch.x.split(_COLUMNS), means.split(_COLUMNS), strict=True) for part in pair]
+    samples = model.generate(len(batch.x), batch.c).mean[0]
+    pictures = {"samples": grid(samples, shape, _COLUMNS), "reconstructions": grid(torch.cat(pairs), shape, _COLUMNS)}
+    if len(trace.sites) == 1:
+        (site,) = trace.sites.values()
+        kl = kl_per_dimension(site)
+        if kl is not None:
+            dimensions = kl.argsort(descending=True)[:_MOST_DIMENSIONS]
+            z = traversal(site.q.mean[0], dimensions)
+            c = None if batch.c is None else batch.c[:1].expand(len(z), *batch.c.shape[1:])
+            pictures["traversals"] = grid(model.decode(z.unsqueeze(0), c).mean[0], shape, _COLUMNS)
+    return pictures
+
+
+def traversal(start: Tensor, dimensions: Tensor) -> Tensor:
+    """Each of the dimensions, in turn, over [-3, 3] in ten steps from `start` [Z] -> [len(dimensions) * 10, Z]."""
+    steps = torch.linspace(-_WIDEST, _WIDEST, _COLUMNS, device=start.device)
+    z = start.expand(len(dimensions), _COLUMNS, -1).clone()
+    z[torch.arange(len(dimensions)), :, dimensions] = steps
+    return z.flatten(0, 1)
+
+
+def _save(picture: Tensor, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    Image.fromarray(picture.permute(1, 2, 0).squeeze(-1).cpu().numpy()).save(temporary, format="png")
+    temporary.replace(path)

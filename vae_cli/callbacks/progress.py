@@ -1,0 +1,67 @@
+"""One line for the whole run: epochs, time left, ELBO = reconstruction - KL."""
+
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from vae_cli.experiment import Experiment
+
+_REFRESH_STEPS = 50
+
+
+class ProgressBar(Callback):
+    """Shows the latest validation figures, or the training ones before there are any."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show it."""
+        total = _total_steps(trainer)
+        self._task = self._progress.add_task("training", total=total, completed=trainer.global_step, figures="")
+        self._progress.start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move it, now and then: every refresh reads figures from the device."""
+        if trainer.global_step % _REFRESH_STEPS == 0 or trainer.is_last_batch:
+            assert isinstance(pl_module, Experiment) and self._task is not None
+            description = f"epoch {trainer.current_epoch + 1} step {trainer.global_step}"
+            figures = _figures(pl_module)
+            self._progress.update(
+                self._task, completed=trainer.global_step, description=description, figures=figures
+            )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take it away."""
+        self._progress.stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Take it away."""
+        self._progress.stop()
+
+
+def _total_steps(trainer: Trainer) -> float | None:
+    steps = trainer.estimated_stepping_batches
+    return None if steps == float("inf") else steps
+
+
+def _figures(experiment: Experiment) -> str:
+    split = "val" if experiment.figures else "train"
+    values = experiment.figures or {f"train/{name}": value for name, value in experiment.drain(empty=False).items()}
+    names = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
+    shown = [f"{title} {values[f'{split}/{key}']:.2f}" for key, title in names.items() if f"{split}/{key}" in values]
+    return f"{split} " + "  ".join(shown) if shown else ""

@@ -1,0 +1,40 @@
+"""The run as TensorBoard's HPARAMS and TEXT tabs show it.
+
+Only the start and the end of a session are written, and no experiment summary: TensorBoard then shows the union of the
+hyper-parameters of all runs beside each other, and takes every scalar as a metric (no `hp_metric`).
+"""
+
+import time
+
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.plugins.hparams.metadata import PLUGIN_DATA_VERSION, PLUGIN_NAME, SESSION_END_INFO_TAG
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+Hyperparameters = dict[str, bool | str | float | int]
+
+
+def start_session(writer: SummaryWriter, hyperparameters: Hyperparameters, config: str) -> None:
+    """Hyper-parameters, and the resolved config as text."""
+    _, start, _ = hparams(hyperparameters, {})
+    _write(writer, start)
+    writer.add_text("config", f"```yaml\n{config}```")
+
+
+def end_session(writer: SummaryWriter, succeeded: bool) -> None:
+    """Success or failure; a run without either shows as unknown."""
+    status = Status.Value("STATUS_SUCCESS" if succeeded else "STATUS_FAILURE")
+    data = HParamsPluginData(
+        session_end_info=SessionEndInfo(status=status, end_time_secs=time.time()), version=PLUGIN_DATA_VERSION
+    )
+    plugin = SummaryMetadata.PluginData(plugin_name=PLUGIN_NAME, content=data.SerializeToString())
+    summary = Summary()
+    summary.value.add(tag=SESSION_END_INFO_TAG, metadata=SummaryMetadata(plugin_data=plugin))
+    _write(writer, summary)
+
+
+def _write(writer: SummaryWriter, summary: Summary) -> None:
+    file_writer = writer._get_file_writer()  # noqa: SLF001 (the only way to a summary that has no add_* method)
+    file_writer.add_summary(summary)

@@ -1,0 +1,74 @@
+"""TensorBoard event files in the run directory itself.
+
+Lightning's own logger would add a `hparams.yaml`, an `epoch` scalar and a sub-folder; here a tag is logged once, at an
+absolute optimiser step, and a resumed run takes back what was logged after the checkpoint that it starts from.
+"""
+
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from torch.utils.tensorboard import SummaryWriter
+
+
+class TensorBoard(Logger):
+    """Writes to `directory`; events at `purge_step` or later that lie there already are void."""
+
+    def __init__(self, directory: Path, purge_step: int | None) -> None:
+        super().__init__()
+        self._directory, self._purge_step = directory, purge_step
+        self._writer: SummaryWriter | None = None
+
+    @property
+    def name(self) -> str:
+        """No sub-folder."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """No sub-folder."""
+        return ""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> SummaryWriter:
+        """The writer, opened when first used."""
+        if self._writer is None:
+            self._writer = SummaryWriter(str(self._directory), purge_step=self._purge_step)
+        return self._writer
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """One scalar a tag."""
+        for tag, value in metrics.items():
+            self.experiment.add_scalar(tag, value, step)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing: `callbacks/session.py` writes them, with the end of the run."""
+
+    @rank_zero_only
+    def save(self) -> None:
+        """All events are on disk when this returns."""
+        self.experiment.flush()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Flush; the file stays open for test figures."""
+        if self._writer is not None:
+            self._writer.flush()
+
+    @rank_zero_only
+    def close(self) -> None:
+        """Close the file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def tensorboard_of(logger: Logger | None) -> TensorBoard:
+    """The run's logger, which is always ours."""
+    assert isinstance(logger, TensorBoard)
+    return logger

@@ -1,0 +1,87 @@
+"""Every command enters here: what a user can put right is one line and exit status 1; a traceback is our own fault."""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vae_cli.errors import ConfigError
+
+_TRACEBACK = "HYDRA_FULL_ERROR"  # set to 1 by a user who wants tracebacks
+
+
+def run_command(command: Callable[[], int], config_name: str) -> None:
+    """Runs a command and exits with its status."""
+    on_request = os.environ.get(_TRACEBACK) == "1"
+    os.environ[_TRACEBACK] = "1"  # Hydra then raises instead of printing in its own way
+    try:
+        status = command()
+    except Exception as error:
+        if on_request or not is_users(error):
+            raise
+        print_error(error, config_name)
+        status = 1
+    sys.exit(status)
+
+
+def is_users(error: Exception) -> bool:
+    """Whether it is the user who can put it right."""
+    return isinstance(_cause(error), ConfigError | OSError | HydraException | OmegaConfBaseException)
+
+
+def print_error(error: Exception, config_name: str) -> None:
+    """One line on standard error."""
+    print(f"error: {' '.join(_explain(_cause(error), config_name).split())}", file=sys.stderr)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The error that users should read: ours, where Hydra's `instantiate` wrapped it."""
+    return error.__cause__ if isinstance(error.__cause__, ConfigError) else error
+
+
+def _explain(error: BaseException, config_name: str) -> str:
+    text = str(error)
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+    if unknown := re.match(r"Could not override '([^']+)'|(?:In '.*?': )?Could not find '([^'/]+)'", text):
+        key = unknown[1] or unknown[2]
+        return f"unknown key {key!r}{_did_you_mean(key, _known_keys(config_name))}"
+    if choice := re.search(r"Could not find '([^']+)'.*Available options in '([^']+)':(.*)", text, re.DOTALL):
+        group, options = choice[2], choice[3].split("Config search path")[0].split()
+        name = choice[1].removeprefix(f"{group}/")
+        return f"unknown {group} {name!r}{_did_you_mean(name, options)} The choices are: {', '.join(options)}"
+    if isinstance(error, HydraException) and isinstance(error.__cause__, OmegaConfBaseException):
+        return f"{text} {error.__cause__}"
+    return text
+
+
+def _did_you_mean(word: str, known: list[str]) -> str:
+    """The nearest names, comparing whole keys and last parts."""
+    by_last_part = {key.rpartition(".")[2]: key for key in reversed(known)}
+    near = difflib.get_close_matches(word, known, n=3)
+    near += [by_last_part[part] for part in difflib.get_close_matches(word.rpartition(".")[2], by_last_part, n=3)]
+    names = list(dict.fromkeys(near))[:3]
+    return f"; did you mean {' or '.join(names)}?" if names else "."
+
+
+def _known_keys(config_name: str) -> list[str]:
+    """Every key of the command's default composition."""
+    GlobalHydra.instance().clear()
+    with initialize_config_module("vae_cli.conf", version_base="1.3"):
+        return list(_keys(OmegaConf.to_container(compose(config_name), resolve=False), ""))
+
+
+def _keys(node: Any, prefix: str) -> Iterator[str]:
+    for key, value in node.items():
+        if not str(key).startswith("_"):
+            yield f"{prefix}{key}"
+            if isinstance(value, dict):
+                yield from _keys(value, f"{prefix}{key}.")

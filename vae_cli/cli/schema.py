@@ -1,0 +1,95 @@
+"""The types and ranges of what users set most; a wrong one is refused before torch is imported."""
+
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from vae_cli.errors import ConfigError
+
+_READ_BY_PARTS = ("beta",)  # root keys that leaves refer to, where they need them
+
+
+@dataclass
+class TrainerConfig:
+    """Budget, place and precision."""
+
+    max_epochs: int = MISSING
+    max_steps: int = MISSING
+    accelerator: str = MISSING
+    devices: Any = MISSING
+    precision: str = MISSING
+    gradient_clip_val: float | None = None
+
+
+@dataclass
+class LoggingConfig:
+    """What is written, and when."""
+
+    every_n_steps: int = MISSING
+    validate_every_n_epochs: int = MISSING
+    pictures_every_n_epochs: int = MISSING
+    checkpoint_every_n_steps: int = MISSING
+    progress: str = MISSING
+
+
+@dataclass
+class TrainConfig:
+    """Root of `vae-train`: one node a group, and the numbers that belong to no single part."""
+
+    dataset: Any = MISSING
+    architecture: Any = MISSING
+    likelihood: Any = MISSING
+    posterior: Any = MISSING
+    prior: Any = MISSING
+    condition: Any = MISSING
+    structure: Any = MISSING
+    objective: Any = MISSING
+    optimizer: Any = MISSING
+    beta: float = MISSING
+    latent_dim: int = MISSING
+    seed: int = MISSING
+    name: str = MISSING
+    run: str | None = None
+    init: str | None = None
+    trust: list[str] = field(default_factory=list)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+
+
+def register() -> None:
+    """Make the schema, and the resolver `unique` (six random hexadecimal digits, once a command), known to Hydra."""
+    ConfigStore.instance().store(name="schema", node=TrainConfig)
+    OmegaConf.register_new_resolver("unique", lambda: secrets.token_hex(3), use_cache=True, replace=True)
+
+
+def check(config: DictConfig, overrides: list[str]) -> None:
+    """What types alone do not say.
+
+    Raises:
+        ConfigError: where a value is out of range, or a root key was given that no part reads.
+    """
+    for key in ("seed", "trainer.max_epochs", "trainer.max_steps"):
+        lowest = 0 if key == "seed" else -1
+        if (value := OmegaConf.select(config, key)) < lowest or (lowest == -1 and value == 0):
+            raise ConfigError(f"{key}={value}: {'0 or more' if lowest == 0 else '1 or more, or -1 for no limit'}")
+    if config.trainer.max_epochs == config.trainer.max_steps == -1:
+        raise ConfigError("trainer.max_epochs=-1 trainer.max_steps=-1: training would never end; set one of them")
+    for key in ("every_n_steps", "checkpoint_every_n_steps"):
+        if (value := config.logging[key]) < 1:
+            raise ConfigError(f"logging.{key}={value}: 1 or more")
+    for key in ("validate_every_n_epochs", "pictures_every_n_epochs"):
+        if (value := config.logging[key]) < 0:
+            raise ConfigError(f"logging.{key}={value}: 0 for never, or more")
+    if config.logging.progress not in ("auto", "true", "false"):
+        raise ConfigError(f"logging.progress={config.logging.progress}: auto, true or false")
+    if not re.fullmatch(r"[\w.+-]+", config.name):
+        raise ConfigError(f"name={config.name}: letters, digits and . _ + - alone, since folders are named after it")
+    given = {override.split("=")[0] for override in overrides}
+    text = OmegaConf.to_yaml(config, resolve=False)
+    for key in _READ_BY_PARTS:
+        if key in given and f"${{{key}}}" not in text:
+            raise ConfigError(f"{key} was given, and no part of this model reads it: leave it out")

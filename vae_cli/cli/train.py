@@ -1,0 +1,96 @@
+"""vae-train: train a model, continue a run in place (`run=<folder>`), or sweep (`-m`)."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from vae_cli.cli.continuing import continued_config, continuing_arguments
+from vae_cli.cli.errors import is_users, print_error, run_command
+from vae_cli.cli.schema import check, register
+from vae_cli.runs import RunDirectory
+
+if TYPE_CHECKING:
+    from vae_cli.training import Outcome
+
+_CONFIG = "train"
+_status = 0  # of the process; not 0 as soon as one job failed or was interrupted
+
+
+def main() -> None:
+    """Entry point of `vae-train`."""
+    register()
+    run_command(_command, _CONFIG)
+
+
+def _command() -> int:
+    sys.argv[1:] = continuing_arguments(sys.argv[1:])
+    _hydra_command()
+    return _status
+
+
+@hydra.main(version_base="1.3", config_path="pkg://vae_cli.conf", config_name=_CONFIG)
+def _hydra_command(config: DictConfig) -> None:
+    """One job. A job that fails is reported here, so that the others of a sweep go on."""
+    global _status
+    directory = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
+    try:
+        outcome = _job(config, directory)
+    except Exception as error:
+        if not is_users(error):
+            raise
+        _remove_if_empty(directory.path)
+        print_error(error, _CONFIG)
+        _status = 1
+        return
+    _report(outcome)
+    if outcome.signal is not None:
+        _status = 128 + outcome.signal
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            sys.exit(_status)
+
+
+def _job(config: DictConfig, directory: RunDirectory) -> "Outcome":
+    hydra_config = HydraConfig.get()
+    overrides = list(hydra_config.overrides.task)
+    if config.run is not None:
+        config, record = continued_config(config, directory, overrides)
+        check(config, [])
+        from vae_cli.training import resume
+
+        return resume(config, record, directory)
+    check(config, overrides)
+    from vae_cli.training import train
+
+    choices = {axis: choice for axis, choice in hydra_config.runtime.choices.items() if not axis.startswith("hydra/")}
+    return train(config, choices, overrides, directory)
+
+
+def _report(outcome: "Outcome") -> None:
+    """The last lines: figures, of which weights, where, and how to look at them."""
+    place = os.path.relpath(outcome.directory)
+    if outcome.state == "interrupted":
+        print(f"interrupted after step {outcome.step}; everything is saved. Continue with: vae-train run={place}")
+        return
+    for title, tag in (("ELBO", "elbo"), ("reconstruction", "reconstruction"), ("KL", "kl")):
+        print(f"{'test ' + title:<20} {outcome.figures[f'test/{tag}']:10.3f} nats")
+    print(f"{'weights':<20} {outcome.weights}")
+    print(f"{'run':<20} {place}")
+    print(f"{'look at it':<20} tensorboard --logdir {place}")
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Hydra made it before the job began; a job that was refused leaves nothing."""
+    try:
+        os.removedirs(os.path.relpath(folder))
+    except OSError:
+        return  # it holds something
+
+
+if __name__ == "__main__":
+    main()

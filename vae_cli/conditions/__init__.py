@@ -1,0 +1,1 @@
+"""Conditions: what c is."""

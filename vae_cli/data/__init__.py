@@ -1,0 +1,1 @@
+"""Data sets: files -> splits on the training device -> batches by index."""

@@ -1,0 +1,101 @@
+"""What a data set is once read: three splits of rows, held once, and how stored rows become x.
+
+Bytes stay bytes (`uint8`) until a batch is made.
+"""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Size, Tensor
+
+from vae_cli.types import Binary, Levels, Real, Spec, Support, UnitInterval
+
+Read = Callable[[Tensor, torch.Generator], Tensor]  # stored rows [B, *X], noise -> x [B, *X] in float32
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Examples as stored: x [N, *X] (uint8 levels or float32), labels [N] (int64) if there are any."""
+
+    x: Tensor
+    y: Tensor | None = None
+
+    def take(self, index: Tensor) -> "Rows":
+        """The rows of that index, in its order."""
+        return Rows(self.x[index], None if self.y is None else self.y[index])
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as its files give it, before binarisation."""
+
+    train: Rows
+    val: Rows
+    test: Rows
+    support: Support
+
+    def spec(self) -> Spec:
+        """Shape, support, number of labels, size and mean of the training split."""
+        labels = None if self.train.y is None else int(self.train.y.max()) + 1
+        shape, size = self.train.x.shape[1:], len(self.train.x)
+        total = np.add.reduce(self.train.x.numpy(), axis=0, dtype=np.float64)
+        mean = torch.from_numpy(np.asarray(total / (size * scale_of(self.support)), np.float32))
+        return Spec(Size(shape), self.support, classes=labels, size=size, mean=mean)
+
+    def fingerprint(self) -> str:
+        """Changes when a stored value, an order or a split changes; a run resumes only on the data that it began on."""
+        checksum = 0
+        for rows in (self.train, self.val, self.test):
+            for array in (rows.x, rows.y):
+                if array is not None:
+                    checksum = zlib.crc32(np.ascontiguousarray(array.numpy()).data, checksum)
+                    checksum = zlib.crc32(repr(tuple(array.shape)).encode(), checksum)
+        return f"{checksum:08x}"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows and the way to read them."""
+
+    rows: Rows
+    read: Read
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set ready to make batches from."""
+
+    train: Split
+    val: Split
+    test: Split
+    spec: Spec
+    fingerprint: str
+
+    def conditioned(self, condition: Size | None) -> "Data":
+        """The same data, its spec completed with the shape of c."""
+        return replace(self, spec=replace(self.spec, condition=condition))
+
+
+def scale_of(support: Support) -> int:
+    """What stored values are divided by: the highest level for levels, else 1."""
+    return support.count - 1 if isinstance(support, Levels) else 1
+
+
+def support_of(x: Tensor) -> Support:
+    """The narrowest support that holds an array: bool and 0/1 -> Binary, bytes -> Levels(256), else by its range."""
+    if x.dtype == torch.bool or bool(((x == 0) | (x == 1)).all()):
+        return Binary()
+    if x.dtype == torch.uint8:
+        return Levels(256)
+    return UnitInterval() if bool((x >= 0).all() and (x <= 1).all()) else Real()
+
+
+def random_split(rows: Rows, val: int, test: int) -> tuple[Rows, Rows, Rows]:
+    """Train, validation and test rows by one fixed permutation, the same for every seed of a run."""
+    order = torch.randperm(len(rows.x), generator=torch.Generator().manual_seed(0))
+    train = len(order) - val - test
+    first, second, third = order.split([train, val, test])
+    return rows.take(first), rows.take(second), rows.take(third)

@@ -1,0 +1,89 @@
+"""From grey levels to 0 and 1.
+
+none: as they are. threshold: above one half. static: one Bernoulli draw per pixel, kept. dynamic: a fresh draw at
+every access in training; validation and test are drawn once, as in the code of Tomczak & Welling (2018).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from vae_cli.data.base import Data, Read, Rows, Source, Split, scale_of
+from vae_cli.errors import ConfigError
+from vae_cli.types import Binary, Levels, Support, UnitInterval
+
+CHOICES = ("auto", "none", "threshold", "static", "dynamic")
+_FROZEN_SEED = 777  # of every draw that is kept, whatever the seed of the run: runs compare on the same test set
+
+
+def resolve(choice: str, support: Support, models: tuple[type, ...]) -> str:
+    """`auto` becomes `dynamic` where the likelihood models 0/1 values and the data is grey, else `none`.
+
+    Args:
+        models: the supports that the likelihood is a distribution over.
+
+    Raises:
+        ConfigError: for a choice that does not exist, or that the data does not allow.
+    """
+    if choice not in CHOICES:
+        raise ConfigError(f"dataset.binarize={choice}: unknown; choose one of {', '.join(CHOICES)}")
+    grey = isinstance(support, Levels | UnitInterval)
+    if choice == "auto":
+        return "dynamic" if grey and Binary in models and type(support) not in models else "none"
+    if choice != "none" and not grey:
+        found = "0 and 1 already" if isinstance(support, Binary) else "real numbers, not grey levels"
+        raise ConfigError(f"dataset.binarize={choice}: the values of this data set are {found}; use none")
+    return choice
+
+
+def binarize(source: Source, choice: str) -> Data:
+    """The data set with its values read as `choice` (one of none, threshold, static, dynamic) says."""
+    train, val, test = source.train, source.val, source.test
+    spec, support = source.spec(), source.support
+    if choice == "none":
+        read = _scaled(scale_of(support))
+        splits = [Split(train, read), Split(val, read), Split(test, read)]
+        return Data(*splits, spec=spec, fingerprint=source.fingerprint())
+    freeze = _above_half(support) if choice == "threshold" else _draw_once(support)
+    kept = [Split(_mapped(rows, freeze), _scaled(1)) for rows in (train, val, test)]
+    if choice == "dynamic":
+        kept[0] = Split(train, _resampled(support))
+    return Data(*kept, spec=replace(spec, support=Binary()), fingerprint=source.fingerprint())
+
+
+def _mapped(rows: Rows, change: Callable[[Tensor], Tensor]) -> Rows:
+    return Rows(change(rows.x), rows.y)
+
+
+def _scaled(scale: int) -> Read:
+    return lambda rows, noise: rows.float() if scale == 1 else rows.float() / scale
+
+
+def _above_half(support: Support) -> Callable[[Tensor], Tensor]:
+    scale = scale_of(support)
+    return lambda x: (2 * x.to(torch.int32 if scale > 1 else x.dtype) > scale).to(torch.uint8)
+
+
+def _draw_once(support: Support) -> Callable[[Tensor], Tensor]:
+    read = _resampled(support)
+
+    def draw(x: Tensor) -> Tensor:
+        noise = torch.Generator().manual_seed(_FROZEN_SEED)
+        parts = [read(rows, noise).to(torch.uint8) for rows in x.split(1000)]
+        return torch.cat(parts) if parts else x.to(torch.uint8)
+
+    return draw
+
+
+def _resampled(support: Support) -> Read:
+    if isinstance(support, Levels):
+        return lambda rows, noise: _bernoulli_levels(rows, support.count - 1, noise)
+    return lambda rows, noise: (torch.rand(rows.shape, generator=noise, device=rows.device) < rows).float()
+
+
+def _bernoulli_levels(rows: Tensor, top: int, noise: torch.Generator) -> Tensor:
+    """1 with probability level / top, exactly: an integer drawn from 0 .. top - 1 lies below the level."""
+    draws = torch.randint(0, top, rows.shape, generator=noise, device=rows.device, dtype=torch.uint8)
+    return (draws < rows).float()

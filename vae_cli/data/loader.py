@@ -1,0 +1,108 @@
+"""Batches by index from rows that lie on the training device: no per-sample Python, no workers.
+
+Order and noise follow from (seed, epoch, position), so the place in the data is two integers.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from vae_cli.data.base import Rows, Split
+from vae_cli.noise import derive_seed
+from vae_cli.types import Batch
+
+
+class Loader:
+    """An endless sequence of epochs; every `iter` goes on where `epoch` and `position` say.
+
+    Args:
+        batch_size: examples a step, over all processes; a multiple of `world`.
+        condition: fills in c (and a mask).
+        seed: of the run; order and binarisation follow from it.
+        shuffle: a new order every epoch. Without it, rows come in order and noise does not depend on the epoch.
+        rank, world: this process takes every `world`-th example of each batch. In training the few examples that
+            would give some processes one more than others are left out of that epoch.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        batch_size: int,
+        condition: Callable[[Batch], Batch],
+        seed: int,
+        shuffle: bool,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self._rows, self._read = split.rows, split.read
+        self._batch_size, self._condition = batch_size // world, condition
+        self._seed, self._shuffle = seed, shuffle
+        self._rank, self._world = rank, world
+        self._epoch, self._position = 0, 0
+        self._generator = torch.Generator()
+
+    def to(self, device: torch.device) -> "Loader":
+        """Hold the rows on that device."""
+        x, y = self._rows.x, self._rows.y
+        self._rows = Rows(x.to(device), None if y is None else y.to(device))
+        self._generator = torch.Generator(device)
+        return self
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return math.ceil(self._num_own() / self._batch_size)
+
+    @property
+    def within_epoch(self) -> bool:
+        """Whether some, but not all, batches of an epoch have been handed out."""
+        return 0 < self._position < len(self)
+
+    def state_dict(self) -> dict[str, int]:
+        """Batches handed out: whole epochs, and those of the present one."""
+        return {"epoch": self._epoch, "position": self._position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on after the batches that `state` says were handed out."""
+        self._epoch, self._position = state["epoch"], state["position"]
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._position >= len(self):
+            self._epoch, self._position = self._epoch + 1, 0
+        own = self._order()[self._rank :: self._world][: self._num_own()]
+        while self._position < len(self):
+            start = self._position * self._batch_size
+            self._position += 1
+            yield self._batch(own[start : start + self._batch_size])
+
+    def peek(self, index: Tensor) -> Batch:
+        """The rows of that index, in its order; the place in the training sequence stays."""
+        return self._batch(index.to(self._rows.x.device))
+
+    def labels(self) -> Tensor | None:
+        """All labels in order, [N]."""
+        return self._rows.y
+
+    def num_rows(self) -> int:
+        """Rows over all processes."""
+        return len(self._rows.x)
+
+    def _num_own(self) -> int:
+        """Rows that this process sees: in training the same number for every process."""
+        rows = len(self._rows.x) // self._world * self._world if self._shuffle else len(self._rows.x)
+        return len(range(self._rank, rows, self._world))
+
+    def _order(self) -> Tensor:
+        if not self._shuffle:
+            return torch.arange(len(self._rows.x), device=self._rows.x.device)
+        shuffled = torch.Generator().manual_seed(derive_seed(self._seed, "order", self._epoch))
+        return torch.randperm(len(self._rows.x), generator=shuffled).to(self._rows.x.device)
+
+    def _batch(self, rows: Tensor) -> Batch:
+        place = (self._epoch, self._position) if self._shuffle else (0, self._position)
+        self._generator.manual_seed(derive_seed(self._seed, "data", *place, self._rank))
+        x = self._read(self._rows.x.index_select(0, rows), self._generator)
+        y = None if self._rows.y is None else self._rows.y.index_select(0, rows)
+        return self._condition(Batch(x, y, index=rows))

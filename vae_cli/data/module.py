@@ -1,0 +1,92 @@
+"""The data of a run as Lightning asks for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+
+from vae_cli.data.base import Data
+from vae_cli.data.loader import Loader
+from vae_cli.errors import ConfigError
+from vae_cli.types import Batch
+
+
+class DataModule(LightningDataModule):
+    """Three loaders over one `Data`, moved to the trainer's device when training asks for them.
+
+    Args:
+        batch_size: examples a training step, over all processes.
+        eval_batch_size: examples a validation or test step; figures do not depend on it.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        condition: Callable[[Batch], Batch],
+        *,
+        batch_size: int,
+        eval_batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        super().__init__()
+        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+            if value < 1:
+                raise ConfigError(f"dataset.{name}={value}: a batch needs at least 1 example")
+            if value % world:
+                raise ConfigError(f"dataset.{name}={value}: {world} processes need a multiple of {world}")
+        common: dict[str, Any] = {"condition": condition, "seed": seed, "rank": rank, "world": world}
+        self.spec, self.fingerprint = data.spec, data.fingerprint
+        self.train = Loader(data.train, batch_size=batch_size, shuffle=True, **common)
+        self.val = Loader(data.val, batch_size=eval_batch_size, shuffle=False, **common)
+        self.test = Loader(data.test, batch_size=eval_batch_size, shuffle=False, **common)
+
+    def train_dataloader(self) -> Loader:
+        """Shuffled training batches."""
+        return self.train.to(self._device())
+
+    def val_dataloader(self) -> Loader:
+        """Validation batches, in order."""
+        return self.val.to(self._device())
+
+    def test_dataloader(self) -> Loader:
+        """Test batches, in order."""
+        return self.test.to(self._device())
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Batches are made where they are used."""
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the training data, and what data it is a place in."""
+        return {**self.train.state_dict(), "fingerprint": self.fingerprint}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on at that place; ConfigError where the data is not the same."""
+        if state_dict["fingerprint"] != self.fingerprint:
+            raise ConfigError(
+                f"the data is not what this run began on (checksum {self.fingerprint}, then "
+                f"{state_dict['fingerprint']}): restore the files, or start a new run with init=<this run>"
+            )
+        self.train.load_state_dict({"epoch": state_dict["epoch"], "position": state_dict["position"]})
+
+    def examples(self, num: int) -> Batch:
+        """`num` validation examples for pictures: one column of a grid per class where there are labels."""
+        labels = self.val.labels()
+        if labels is None:
+            return self.val.peek(torch.arange(min(num, self.val.num_rows())))
+        return self.val.peek(_one_class_a_column(labels.cpu(), num))
+
+    def _device(self) -> torch.device:
+        assert self.trainer is not None
+        return self.trainer.strategy.root_device
+
+
+def _one_class_a_column(labels: Tensor, num: int) -> Tensor:
+    """Rows such that example i is of class i mod K, as far as each class has enough."""
+    by_class = [torch.nonzero(labels == k).flatten().tolist() for k in labels.unique().tolist()]
+    rows = [members[i] for i in range(num) for members in by_class if i < len(members)]
+    return torch.tensor(rows[:num])

@@ -1,0 +1,10 @@
+"""Scales that can neither vanish nor explode."""
+
+from torch import Tensor
+
+_LIMIT = 10.0  # ln sigma stays within (-10, 10): sigma^2 and 1 / sigma^2 stay finite in float32
+
+
+def bounded_scale(h: Tensor) -> Tensor:
+    """exp of a softly limited h: sigma = exp(10 tanh(h / 10)), about exp(h) for |h| < 3, finite for every h."""
+    return (_LIMIT * (h / _LIMIT).tanh()).exp()

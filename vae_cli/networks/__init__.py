@@ -1,0 +1,1 @@
+"""Networks: (in, out, condition, **config) -> features to features."""

@@ -1,0 +1,1 @@
+"""Objectives: model and batch -> named scalars in nats per example."""

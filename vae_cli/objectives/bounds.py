@@ -1,0 +1,48 @@
+"""Bounds on ln p(x).
+
+Nats per example: summed over the event, averaged over the batch; every constant of the densities is kept.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from vae_cli.schedules import constant
+from vae_cli.errors import ConfigError
+from vae_cli.types import Batch, Model, Objective, Spec, Terms, Trace
+
+
+class ELBO(Objective):
+    """E_q[ln p(x | z)] - beta KL(q || p): the evidence lower bound at beta = 1 (Kingma & Welling 2014, eq. 3).
+
+    beta weighs the KL in `loss` alone (Higgins et al. 2017, eq. 4); `elbo` is the bound whatever beta is.
+
+    Args:
+        beta: weight of the KL, 0 or more.
+        num_samples: draws of z for every example.
+    """
+
+    def __init__(self, data: Spec, model: Model, *, beta: float, num_samples: int) -> None:
+        super().__init__()
+        if not (0 <= beta < math.inf):
+            raise ConfigError(f"beta={beta}: the weight of the KL is a number of 0 or more")
+        if num_samples < 1:
+            raise ConfigError(f"objective.num_samples={num_samples}: at least 1 draw is needed")
+        self.schedules = {"beta": constant(beta)}
+        self._num_samples = num_samples
+
+    def forward(self, model: Model, batch: Batch, weights: Mapping[str, float | Tensor]) -> Terms:
+        """loss = -(reconstruction - beta kl), and the terms of the bound from the same trace."""
+        terms = elbo_terms(model(batch, self._num_samples))
+        loss = weights["beta"] * terms["kl"] - terms["reconstruction"]
+        return {"loss": loss, **terms}
+
+
+def elbo_terms(trace: Trace) -> Terms:
+    """elbo = reconstruction - kl, with kl the sum of kl/<site>: batch means, 0-d, nats."""
+    reconstruction = trace.expect(trace.px.log_prob(trace.batch.x)).mean()
+    kls = {f"kl/{name}": trace.expect(site.kl()).mean() for name, site in trace.sites.items()}
+    kl = torch.stack(list(kls.values())).sum() if kls else torch.zeros_like(reconstruction)
+    return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl, **kls}

@@ -1,0 +1,42 @@
+"""Mixed precision inside networks, float32 everywhere else.
+
+Lightning's autocast spans the whole step, and under it even `x @ W` of float32 tensors is bf16: densities, KL and
+objectives would lose their last digits. Here each network runs under autocast and hands on float32.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.precision import MixedPrecision
+from torch import Tensor, nn
+
+from vae_cli.types import Network
+
+
+class MixedInNetworks(MixedPrecision):
+    """`16-mixed` or `bf16-mixed`, for networks alone."""
+
+    def convert_module(self, module: nn.Module) -> nn.Module:
+        """Wrap the forward of every network in place; the keys of its state stay."""
+        dtype = torch.bfloat16 if self.precision == "bf16-mixed" else torch.float16
+        for part in module.modules():
+            if isinstance(part, Network):
+                _lower_inside(part, self.device, dtype)
+        return module
+
+    @contextmanager
+    def forward_context(self) -> Iterator[None]:
+        """Nothing around the step as a whole."""
+        yield
+
+
+def _lower_inside(network: Network, device: str, dtype: torch.dtype) -> None:
+    forward: Any = network.forward
+
+    def lowered(h: Tensor, c: Tensor | None = None) -> Tensor:
+        with torch.autocast(device, dtype):
+            return forward(h, c).float()
+
+    network.forward = lowered

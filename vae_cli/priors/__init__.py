@@ -1,0 +1,1 @@
+"""Priors: (c, infer) -> Distribution."""

@@ -1,0 +1,158 @@
+"""A run directory: all there is to know of one run. It can be moved: no file in it names its place.
+
+config.yaml (resolved, with the choices made), status.json, metrics.json, checkpoints/{last,best}.ckpt, images/*.png,
+TensorBoard's event files, train.log.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from importlib import import_module
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vae_cli import __version__
+from vae_cli.errors import ConfigError
+
+_FORMAT = 1  # of the run directory; raised when older ones can no longer be read
+_RECORD = "recorded"  # key of config.yaml that is about the run, not part of its config
+
+
+class RunDirectory:
+    """One run's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.images = path / "images"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Work in it alone. The system frees the lock when a process dies, so a killed run leaves none behind.
+
+        Raises:
+            ConfigError: where another process works in it.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            pid = self.status().get("pid")
+            raise ConfigError(f"{self.path} is in use by process {pid}: wait for it, or stop it") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def holds_a_run(self) -> bool:
+        """Whether a run was ever begun here."""
+        return (self.path / "config.yaml").exists() or (self.path / "status.json").exists()
+
+    def write_config(self, config: DictConfig, choices: Mapping[str, str], overrides: list[str]) -> None:
+        """The resolved config, with what was chosen on each axis and what the user typed."""
+        content = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(content, dict)
+        record = {"format": _FORMAT, "version": __version__, "choices": dict(choices), "overrides": overrides}
+        _write(self.path / "config.yaml", yaml.safe_dump({**content, _RECORD: record}, sort_keys=False))
+
+    def read_config(self, trust: list[str]) -> tuple[DictConfig, dict[str, Any]]:
+        """The config, and the record of choices and overrides.
+
+        Args:
+            trust: modules whose contents the config may name besides those that our own `conf/` names.
+
+        Raises:
+            ConfigError: where it is not a run, is of another version, or names something that is not trusted.
+        """
+        if not self.path.is_dir():
+            raise ConfigError(f"{self.path}: there is no such run directory")
+        if not (self.path / "config.yaml").is_file():
+            raise ConfigError(f"{self.path} is not a run directory: it has no config.yaml")
+        try:
+            content = yaml.safe_load((self.path / "config.yaml").read_text())
+            record = content.pop(_RECORD)
+            config = OmegaConf.create(content)
+        except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException, AttributeError, KeyError) as error:
+            raise ConfigError(f"{self.path / 'config.yaml'} is damaged: {' '.join(str(error).split())}") from error
+        if record.get("format") != _FORMAT:
+            raise ConfigError(
+                f"{self.path} was written by version {record.get('version')} in another format: "
+                f"this is {__version__}, install that version to read it"
+            )
+        _check_targets(content, trust, self.path)
+        return config, record
+
+    def status(self) -> dict[str, Any]:
+        """status.json; {} where there is none."""
+        try:
+            return json.loads((self.path / "status.json").read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def write_status(self, state: str, step: int, reason: str | None = None) -> None:
+        """`running`, `finished`, `interrupted` or `failed`, with the reason, the optimiser step and the time."""
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        started = self.status().get("started", now)
+        status = {"state": state, "reason": reason, "step": step, "started": started, "updated": now}
+        _write(self.path / "status.json", json.dumps({**status, "pid": os.getpid()}, indent=2) + "\n")
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """metrics.json."""
+        _write(self.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+
+    def metrics(self) -> dict[str, Any]:
+        """metrics.json, as it was written."""
+        return json.loads((self.path / "metrics.json").read_text())
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def _check_targets(content: Any, trust: list[str], run: Path) -> None:
+    """Refuse whatever our own leaves do not name, compared whole: a prefix would let `torch.hub` in through `torch`."""
+    own = {target for leaf in _leaves(files("vae_cli.conf")) for target in _targets(yaml.safe_load(leaf.read_text()))}
+    for target in _targets(content):
+        module, _, name = target.rpartition(".")
+        if target in own or (module in trust and _defined_in(module, name)):
+            continue
+        raise ConfigError(
+            f"{run / 'config.yaml'} names {target}, which is none of ours: "
+            "if you wrote it, add trust=[<the module that defines it>]"
+        )
+
+
+def _defined_in(module: str, name: str) -> bool:
+    """Whether the module itself defines the name; what it merely imported is not vouched for."""
+    return getattr(getattr(import_module(module), name, None), "__module__", None) == module
+
+
+def _leaves(folder: Traversable) -> Iterator[Traversable]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _leaves(entry)
+        elif entry.name.endswith(".yaml"):
+            yield entry
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "_target_":
+                yield str(value)
+            else:
+                yield from _targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _targets(value)

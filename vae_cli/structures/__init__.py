@@ -1,0 +1,1 @@
+"""Structures: how latent variables hang together; batch -> Trace."""

@@ -1,0 +1,215 @@
+"""One training run, from a config and an empty folder to figures; or from an interrupted run onwards."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from rich.console import Console
+
+from vae_cli.build import build_data, build_experiment
+from vae_cli.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints, Interrupted, Interruption
+from vae_cli.callbacks.latents import Latents
+from vae_cli.callbacks.pictures import Pictures
+from vae_cli.callbacks.progress import ProgressBar
+from vae_cli.callbacks.scalars import Scalars
+from vae_cli.callbacks.session import Hyperparameters, end_session, start_session
+from vae_cli.callbacks.tensorboard import TensorBoard
+from vae_cli.data.module import DataModule
+from vae_cli.experiment import Experiment
+from vae_cli.precision import MixedInNetworks
+from vae_cli.runs import RunDirectory
+from vae_cli.errors import ConfigError
+
+log = logging.getLogger("vae_cli")
+
+_NOT_HYPERPARAMETERS = ("logging", "name", "run", "init", "trust", "trainer.accelerator", "trainer.devices")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    directory: Path
+    state: str  # finished or interrupted
+    step: int
+    weights: str  # which weights the figures are of
+    figures: Mapping[str, float]  # by tag, nats
+    signal: int | None = None  # that interrupted it
+
+
+def train(config: DictConfig, choices: Mapping[str, str], overrides: list[str], directory: RunDirectory) -> Outcome:
+    """Train from the start (or from the weights of `init`) in a folder that holds no run yet.
+
+    Raises:
+        ConfigError: for what the user can put right; then nothing was written.
+    """
+    quieten()
+    run = _Run(config, directory)
+    if config.init is not None:
+        _load_weights(run.experiment, RunDirectory(Path(config.init)))
+    with directory.locked():
+        if directory.holds_a_run():
+            raise ConfigError(
+                f"{directory.path} already holds a run: continue it with run={directory.path}, or choose another folder"
+            )
+        directory.write_config(config, choices, overrides)
+        return run.go(choices, checkpoint=None)
+
+
+def resume(config: DictConfig, record: Mapping[str, Any], directory: RunDirectory) -> Outcome:
+    """Continue the run in `directory`; a finished one continues where `config` has a larger budget."""
+    quieten()
+    with directory.locked():
+        checkpoint = directory.checkpoints / "last.ckpt"
+        run = _Run(config, directory)
+        directory.write_config(config, record["choices"], record["overrides"])
+        return run.go(record["choices"], checkpoint=checkpoint if checkpoint.exists() else None)
+
+
+def quieten() -> None:
+    """No adverts, and none of the warnings that speak of Lightning's insides."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
+    warnings.filterwarnings("ignore", module=r"pytorch_lightning\..*|lightning_fabric\..*")
+
+
+class _Run:
+    """A trainer with all that it needs, built before anything is written."""
+
+    def __init__(self, config: DictConfig, directory: RunDirectory) -> None:
+        self._config, self._directory = config, directory
+        self.data: DataModule = build_data(config)
+        self.experiment: Experiment = build_experiment(config, self.data.spec)
+        self._interruption = Interruption(at_once=lambda: self._directory.write_status("interrupted", self._step()))
+        self._trainer: Trainer | None = None
+
+    def go(self, choices: Mapping[str, str], checkpoint: Path | None) -> Outcome:
+        directory = self._directory
+        step = 0 if checkpoint is None else _step_of(checkpoint)
+        logger = TensorBoard(directory.path, purge_step=None if checkpoint is None else step + 1)
+        self._trainer = _trainer(self._config, directory, logger, self._interruption)
+        directory.write_status("running", step)
+        try:
+            with self._interruption.handlers():
+                start_session(logger.experiment, _hyperparameters(self._config, choices), _text(self._config))
+                outcome = self._fit_and_test(self._trainer, checkpoint)
+            if outcome.state == "finished":
+                end_session(logger.experiment, succeeded=True)
+            directory.write_status(outcome.state, outcome.step)
+            return outcome
+        except Exception as error:
+            end_session(logger.experiment, succeeded=False)
+            directory.write_status("failed", self._step(), reason=f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            logger.close()
+
+    def _fit_and_test(self, trainer: Trainer, checkpoint: Path | None) -> Outcome:
+        directory = self._directory
+        try:
+            trainer.fit(self.experiment, datamodule=self.data, ckpt_path=checkpoint, weights_only=True)
+        except Interrupted:
+            number = self._interruption.signal
+            return Outcome(directory.path, "interrupted", trainer.global_step, "", {}, signal=number)
+        step, epoch = trainer.global_step, trainer.current_epoch
+        best = directory.checkpoints / "best.ckpt"
+        weights = f"last (step {step}, epoch {epoch})"
+        if best.exists():
+            content = torch.load(best, weights_only=True, map_location="cpu")
+            self.experiment.load_state_dict(content["state_dict"])
+            weights = f"best validation ELBO (step {content['global_step']}, epoch {content['epoch'] + 1})"
+        trainer.test(self.experiment, datamodule=self.data, verbose=False)
+        figures = self.experiment.figures
+        directory.write_metrics(
+            {"unit": "nats per example", "weights": weights, "steps": step, "epochs": epoch, "test": figures}
+        )
+        return Outcome(directory.path, "finished", step, weights, figures)
+
+    def _step(self) -> int:
+        return 0 if self._trainer is None else self._trainer.global_step
+
+
+def _trainer(config: DictConfig, directory: RunDirectory, logger: TensorBoard, interruption: Interruption) -> Trainer:
+    settings, logs = config.trainer, config.logging
+    callbacks: list[Callback] = [Scalars(logs.every_n_steps), Latents()]
+    if logs.pictures_every_n_epochs:
+        callbacks.append(Pictures(directory.images, logs.pictures_every_n_epochs))
+    if logs.progress == "true" or (logs.progress == "auto" and sys.stderr.isatty()):
+        callbacks.append(ProgressBar(Console(stderr=True)))
+    callbacks.append(Checkpoints(directory.checkpoints, logs.checkpoint_every_n_steps, interruption))
+    precision: dict[str, Any] = {"precision": settings.precision}
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if settings.precision in ("16-mixed", "bf16-mixed"):
+        on_gpu = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        precision = {}
+        plugins.append(MixedInNetworks(settings.precision, "cuda" if on_gpu else "cpu"))
+    try:
+        return Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            max_epochs=settings.max_epochs,
+            max_steps=settings.max_steps,
+            gradient_clip_val=settings.gradient_clip_val,
+            check_val_every_n_epoch=max(1, logs.validate_every_n_epochs),
+            limit_val_batches=None if logs.validate_every_n_epochs else 0,
+            num_sanity_val_steps=0,
+            logger=logger,
+            callbacks=callbacks,
+            plugins=plugins,
+            default_root_dir=directory.path,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=1,  # ours is Scalars'; Lightning only warns about this one
+            **precision,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _load_weights(experiment: Experiment, source: RunDirectory) -> None:
+    """The best weights of a finished run, else its last."""
+    for name in ("best.ckpt", "last.ckpt"):
+        path = source.checkpoints / name
+        if path.is_file():
+            state = torch.load(path, weights_only=True, map_location="cpu")["state_dict"]
+            break
+    else:
+        raise ConfigError(f"init={source.path}: no checkpoint there; name the folder of a run")
+    try:
+        experiment.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise ConfigError(f"init={source.path}: its weights do not fit this model ({reason})") from error
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["global_step"])
+
+
+def _hyperparameters(config: DictConfig, choices: Mapping[str, str]) -> Hyperparameters:
+    """The choice on every axis, and every number, word and switch below it, flat."""
+    content = OmegaConf.to_container(config, resolve=True)
+    flat = dict(_flatten(content, ""))
+    kept = {key: value for key, value in flat.items() if not key.startswith(_NOT_HYPERPARAMETERS)}
+    return {**{key: str(value) for key, value in choices.items()}, **kept}
+
+
+def _flatten(node: Any, prefix: str) -> list[tuple[str, bool | str | float | int]]:
+    if isinstance(node, dict):
+        inner = [(f"{prefix}.{key}" if prefix else str(key), value) for key, value in node.items()]
+        return [item for key, value in inner for item in _flatten(value, key)]
+    hidden = prefix.endswith(("_target_", "_partial_")) or ".source." in prefix or prefix.endswith((".root", ".path"))
+    return [] if hidden or not isinstance(node, bool | str | float | int) else [(prefix, node)]
+
+
+def _text(config: DictConfig) -> str:
+    return OmegaConf.to_yaml(config, resolve=True)

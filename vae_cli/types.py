@@ -1,0 +1,211 @@
+"""The vocabulary of the whole project: what data says of itself, and what heads, priors, models and objectives are.
+
+Shape legend: S samples, B batch, Z latent event, X data event; always in that order.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Size, Tensor, nn
+from torch.distributions import Distribution, kl_divergence
+
+
+# ---- what the data says of itself ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Binary:
+    """Values 0 and 1."""
+
+
+@dataclass(frozen=True)
+class UnitInterval:
+    """Reals between 0 and 1."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """`count` evenly spaced grey levels between 0 and 1: level / (count - 1)."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Integers 0 .. count - 1 without order."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Real:
+    """Any real number."""
+
+
+Support = Binary | UnitInterval | Levels | Tokens | Real
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a data set, or a latent variable, says of itself; `build` hands it on, and YAML never repeats it."""
+
+    shape: Size  # of one event, without batch
+    support: Support
+    classes: int | None = None  # number of labels; None without labels
+    condition: Size | None = None  # shape of c; None without a condition
+    size: int = 0  # training examples
+    mean: Tensor | None = None  # of the training examples, [*X]
+
+
+class Batch(NamedTuple):
+    """Some examples, on the device that computes."""
+
+    x: Tensor  # [B, *X]
+    y: Tensor | None = None  # [B], -1 where hidden
+    c: Tensor | None = None  # [B, *C]
+    index: Tensor | None = None  # [B], row in its split
+    mask: Tensor | None = None  # [B, *X], 1 = counted by the likelihood (padding, given quadrants, missing values)
+
+
+# ---- one forward pass ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Site:
+    """One latent variable: its draw and the two distributions it is judged by."""
+
+    value: Tensor  # [S, B, *Z]
+    q: Distribution  # batch shape broadcasts against [S, B]
+    p: Distribution  # likewise
+
+    def log_ratio(self) -> Tensor:
+        """log q(z) - log p(z) at the draw, [S, B], nats."""
+        return (self.q.log_prob(self.value) - self.p.log_prob(self.value)).expand(self.value.shape[:2])
+
+    def kl(self) -> Tensor:
+        """KL(q || p), [S, B], nats: in closed form where torch knows one or we registered it, else `log_ratio`."""
+        try:
+            divergence = kl_divergence(self.q, self.p)
+        except NotImplementedError:
+            return self.log_ratio()
+        return divergence.expand(self.value.shape[:2])
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All that one forward pass knows. Nothing writes to it."""
+
+    batch: Batch
+    sites: Mapping[str, Site]  # empty for a plain density model
+    px: Distribution  # batch shape [S, B], event shape X
+    weights: Tensor | None = None  # [S, B], sums to 1 over S where classes are enumerated; None = Monte Carlo mean
+
+    def expect(self, per_sample: Tensor) -> Tensor:
+        """Expectation over the sample axis: [S, B] -> [B]."""
+        if self.weights is None:
+            return per_sample.mean(0)
+        return (self.weights * per_sample).sum(0)
+
+
+Terms = dict[str, Tensor]  # 0-d; "loss" is minimised, all are logged
+Schedule = Callable[[int], float]  # absolute optimiser step -> value
+Infer = Callable[[Tensor, Tensor | None], Distribution]  # x, c -> q(z | x, c)
+Penalty = Callable[[Trace], Tensor]  # [] or [B], larger is worse
+
+# ---- parts ---------------------------------------------------------------------------------------------------------
+
+
+class Network(nn.Module, ABC):
+    """Features to features. `trainer.precision` lowers the precision inside networks, and nowhere else."""
+
+    @abstractmethod
+    def forward(self, h: Tensor, c: Tensor | None = None) -> Tensor:
+        """h [N, *in], c [N, *condition] -> [N, *out]; each network mixes c in its own way."""
+
+
+class Head(nn.Module, ABC):
+    """Turns features into a distribution. Likelihoods and posteriors are both heads."""
+
+    models: tuple[type, ...]  # the supports that it is a distribution over
+    param_shape: Size  # of the features that it takes
+    embed_shape: Size  # of `embed(draw)`
+
+    @abstractmethod
+    def forward(self, h: Tensor) -> Distribution:
+        """Features [*batch, *param_shape] -> a distribution with batch shape [*batch]."""
+
+    def embed(self, draw: Tensor) -> Tensor:
+        """A draw [*batch, *event] as the next network reads it, [*batch, *embed_shape]; by default unchanged."""
+        return draw
+
+
+class Prior(nn.Module, ABC):
+    """p(z | c)."""
+
+    @abstractmethod
+    def forward(self, c: Tensor | None, infer: Infer) -> Distribution:
+        """c [B, *C] or None -> a distribution with batch shape [] or [B]; `infer` lets a prior use the encoder."""
+
+
+class Model(nn.Module, ABC):
+    """A generative model with its inference network."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, num_samples: int = 1) -> Trace:
+        """One pass: draw each latent `num_samples` times from its posterior and keep all that was computed."""
+
+    @abstractmethod
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Distribution:
+        """z [S, B, *Z], c [B, *C] -> p(x | z, c) with batch shape [S, B]."""
+
+    @abstractmethod
+    def generate(self, num: int, c: Tensor | None = None) -> Distribution:
+        """p(x | z, c) at `num` draws of z from the prior, batch shape [1, num]; c [num, *C]."""
+
+
+class Objective(nn.Module, ABC):
+    """What is minimised. Owns its critic, if it has one."""
+
+    schedules: Mapping[str, Schedule]
+
+    @abstractmethod
+    def forward(self, model: Model, batch: Batch, weights: Mapping[str, float | Tensor]) -> Terms:
+        """The scalars of one batch, in nats per example; `weights` are the present values of the schedules."""
+
+
+class Condition(ABC):
+    """Says what c is."""
+
+    size: Size | None  # shape of one c; None = no condition
+
+    @abstractmethod
+    def __call__(self, batch: Batch) -> Batch:
+        """The batch with `c` (and `mask`, where only part of x is to be modelled) filled in."""
+
+
+# ---- factories: what `conf/` describes and `build` completes ---------------------------------------------------------
+
+NetFactory = Callable[[Size, Size, Size | None], Network]  # (in, out, condition)
+HeadFactory = Callable[[Spec], Head]
+PriorFactory = Callable[[Spec, Spec], Prior]  # latent (with its condition), data
+ObjectiveFactory = Callable[[Spec, Model], Objective]
+ConditionFactory = Callable[[Spec], Condition]
+OptimizerFactory = Callable[..., torch.optim.Optimizer]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The factories that a structure assembles into a model."""
+
+    latent_dim: int
+    encoder: NetFactory
+    decoder: NetFactory
+    likelihood: HeadFactory
+    posterior: HeadFactory
+    prior: PriorFactory
+
+
+StructureFactory = Callable[[Spec, Parts], Model]
