@@ -18,7 +18,7 @@ from vae_cli.errors import ConfigError
 from vae_cli.types import Binary, Condition, Head, HeadFactory, Levels, Model, NetFactory, Objective, ObjectiveFactory, OptimizerFactory, Parts, PriorFactory, Real, Spec, StructureFactory, Support, Tokens, UnitInterval
 
 
-def build_data(config: DictConfig, *, rank: int = 0, world: int = 1) -> DataModule:
+def build_data(config: DictConfig) -> DataModule:
     """Reads the data set and makes it ready; `dataset.binarize=auto` becomes the choice made, in `config` too.
 
     Raises:
@@ -36,8 +36,6 @@ def build_data(config: DictConfig, *, rank: int = 0, world: int = 1) -> DataModu
         batch_size=config.dataset.batch_size,
         eval_batch_size=config.dataset.eval_batch_size,
         seed=config.seed,
-        rank=rank,
-        world=world,
     )
 
 

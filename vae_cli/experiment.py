@@ -4,7 +4,7 @@ Lightning's `self.log` costs 0.3 to 0.5 ms a scalar and step, so training adds i
 it. The sums are part of the checkpoint: a resumed run logs what the uninterrupted one does.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,8 +39,11 @@ class Experiment(LightningModule):
         return {name: schedule(step) for name, schedule in self.objective.schedules.items()}
 
     def drain(self, empty: bool = True) -> dict[str, float]:
-        """Means over the training examples since the last time the sums were emptied."""
-        return self._training_sums.means(empty)
+        """Means over the training examples, of all processes, since the last time the sums were emptied."""
+        means = self._training_sums.over_processes(self.trainer.strategy.reduce).means()
+        if empty:
+            self._training_sums = Sums()
+        return means
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; its noise follows from (seed, step, process)."""
@@ -71,11 +74,12 @@ class Experiment(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the sums that wait to be logged."""
-        checkpoint["training_sums"] = self._training_sums.state()
+        checkpoint["training_sums"] = self._training_sums.over_processes(self.trainer.strategy.reduce).state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes them up again."""
-        self._training_sums.load(checkpoint["training_sums"])
+        if self.trainer.is_global_zero:
+            self._training_sums = Sums(**checkpoint["training_sums"])
 
     def _evaluate(self, batch: Batch, split: str, batch_idx: int) -> None:
         """The objective with the values that its schedules end with, so that runs at different steps compare."""
@@ -84,18 +88,19 @@ class Experiment(LightningModule):
         self._evaluation_sums.add(terms, len(batch.x))
 
     def _log_evaluation(self, split: str) -> None:
-        self._evaluation_sums.gather(self.trainer.strategy.reduce)
-        self.figures = {f"{split}/{name}": value for name, value in self._evaluation_sums.means().items()}
+        means = self._evaluation_sums.over_processes(self.trainer.strategy.reduce).means()
+        self._evaluation_sums = Sums()
+        self.figures = {f"{split}/{name}": value for name, value in means.items()}
         self.log_dict(self.figures, logger=False)  # for callbacks that monitor a figure
 
 
 class Sums:
-    """Weighted sums of named scalars, on the device that made them, in float64."""
+    """Weighted sums of named scalars, in float64 on the device that made them."""
 
-    def __init__(self) -> None:
-        self._names: list[str] = []
-        self._totals: Tensor | None = None
-        self._examples = 0
+    def __init__(
+        self, names: list[str] | None = None, totals: Tensor | None = None, examples: int = 0
+    ) -> None:
+        self._names, self._totals, self._examples = names or [], totals, examples
 
     def add(self, terms: Terms, examples: int) -> None:
         """Adds batch means over that many examples."""
@@ -104,27 +109,20 @@ class Sums:
         self._totals = values if self._totals is None else self._totals.to(values.device) + values
         self._examples += examples
 
-    def gather(self, reduce: Callable[..., Any]) -> None:
-        """Adds the sums of all processes."""
-        if self._totals is not None:
-            examples = torch.tensor(self._examples, device=self._totals.device, dtype=torch.float64)
-            self._totals = reduce(self._totals, reduce_op="sum")
-            self._examples = int(reduce(examples, reduce_op="sum"))
+    def over_processes(self, reduce: Callable[..., Any]) -> "Sums":
+        """The sums of all processes; `reduce` is the strategy's."""
+        if self._totals is None:
+            return self
+        examples = torch.tensor(float(self._examples), device=self._totals.device, dtype=torch.float64)
+        total = reduce(self._totals.clone(), reduce_op="sum")
+        return Sums(self._names, total, int(reduce(examples, reduce_op="sum")))
 
-    def means(self, empty: bool = True) -> dict[str, float]:
+    def means(self) -> dict[str, float]:
         """Means over all examples added; {} where there are none."""
-        if self._totals is None or not self._examples:
+        if self._totals is None:
             return {}
-        means = (self._totals / self._examples).tolist()
-        named = dict(zip(self._names, means, strict=True))
-        if empty:
-            self._totals, self._examples = None, 0
-        return named
+        return dict(zip(self._names, (self._totals / self._examples).tolist(), strict=True))
 
     def state(self) -> dict[str, Any]:
-        """As plain data."""
+        """As plain data: the arguments of the constructor."""
         return {"names": self._names, "totals": self._totals, "examples": self._examples}
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state`."""
-        self._names, self._totals, self._examples = state["names"], state["totals"], state["examples"]

@@ -3,7 +3,8 @@
 import logging
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 
 from vae_cli.build import build_data, build_experiment
@@ -22,7 +24,6 @@ from vae_cli.callbacks.progress import ProgressBar
 from vae_cli.callbacks.scalars import Scalars
 from vae_cli.callbacks.session import Hyperparameters, end_session, start_session
 from vae_cli.callbacks.tensorboard import TensorBoard
-from vae_cli.data.module import DataModule
 from vae_cli.experiment import Experiment
 from vae_cli.precision import MixedInNetworks
 from vae_cli.runs import RunDirectory
@@ -44,6 +45,11 @@ class Outcome:
     figures: Mapping[str, float]  # by tag, nats
     signal: int | None = None  # that interrupted it
 
+    @property
+    def is_first_process(self) -> bool:
+        """Whether this is the process that reports, where a run has several."""
+        return rank_zero_only.rank == 0
+
 
 def train(config: DictConfig, choices: Mapping[str, str], overrides: list[str], directory: RunDirectory) -> Outcome:
     """Train from the start (or from the weights of `init`) in a folder that holds no run yet.
@@ -51,32 +57,43 @@ def train(config: DictConfig, choices: Mapping[str, str], overrides: list[str], 
     Raises:
         ConfigError: for what the user can put right; then nothing was written.
     """
-    quieten()
-    run = _Run(config, directory)
+    _quieten()
+    run = _Run(config, directory, checkpoint=None)
     if config.init is not None:
         _load_weights(run.experiment, RunDirectory(Path(config.init)))
-    with directory.locked():
-        if directory.holds_a_run():
-            raise ConfigError(
-                f"{directory.path} already holds a run: continue it with run={directory.path}, or choose another folder"
-            )
-        directory.write_config(config, choices, overrides)
-        return run.go(choices, checkpoint=None)
+    with _alone(directory):
+        if run.writes:
+            if directory.holds_a_run():
+                raise ConfigError(
+                    f"{directory.path} already holds a run: continue it with run={directory.path}, "
+                    "or choose another folder"
+                )
+            directory.write_config(config, choices, overrides)
+        return run.go(choices)
 
 
 def resume(config: DictConfig, record: Mapping[str, Any], directory: RunDirectory) -> Outcome:
     """Continue the run in `directory`; a finished one continues where `config` has a larger budget."""
-    quieten()
-    with directory.locked():
+    _quieten()
+    with _alone(directory):
         checkpoint = directory.checkpoints / "last.ckpt"
-        run = _Run(config, directory)
-        directory.write_config(config, record["choices"], record["overrides"])
-        return run.go(record["choices"], checkpoint=checkpoint if checkpoint.exists() else None)
+        run = _Run(config, directory, checkpoint if checkpoint.exists() else None)
+        if run.spent and directory.status().get("state") == "finished":
+            return _finished(directory)
+        if run.writes:
+            directory.write_config(config, record["choices"], record["overrides"])
+        return run.go(record["choices"])
 
 
-def quieten() -> None:
+def _alone(directory: RunDirectory) -> AbstractContextManager[None]:
+    """The lock on the folder, held by the first process of a run; the others work under it."""
+    return directory.locked() if rank_zero_only.rank == 0 else nullcontext()
+
+
+def _quieten() -> None:
     """No adverts, and none of the warnings that speak of Lightning's insides."""
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.distributed"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
     warnings.filterwarnings("ignore", module=r"pytorch_lightning\..*|lightning_fabric\..*")
 
@@ -84,67 +101,103 @@ def quieten() -> None:
 class _Run:
     """A trainer with all that it needs, built before anything is written."""
 
-    def __init__(self, config: DictConfig, directory: RunDirectory) -> None:
-        self._config, self._directory = config, directory
-        self.data: DataModule = build_data(config)
-        self.experiment: Experiment = build_experiment(config, self.data.spec)
-        self._interruption = Interruption(at_once=lambda: self._directory.write_status("interrupted", self._step()))
-        self._trainer: Trainer | None = None
+    def __init__(self, config: DictConfig, directory: RunDirectory, checkpoint: Path | None) -> None:
+        self._config, self._directory, self._checkpoint = config, directory, checkpoint
+        self._data = build_data(config)
+        self.experiment = build_experiment(config, self._data.spec)
+        self._first_step, epochs = (0, 0) if checkpoint is None else _steps_and_epochs(checkpoint)
+        budget = config.trainer
+        self.spent = self._first_step >= budget.max_steps > 0 or epochs >= budget.max_epochs > 0  # trained enough
+        self._logger = TensorBoard(directory.path, purge_step=None if checkpoint is None else self._first_step + 1)
+        self._interruption = Interruption(at_once=lambda: self._write_status("interrupted", "at once"))
+        epochs = 0 if self.spent else budget.max_epochs
+        self._trainer = _trainer(config, epochs, directory, self._logger, self._interruption)
 
-    def go(self, choices: Mapping[str, str], checkpoint: Path | None) -> Outcome:
-        directory = self._directory
-        step = 0 if checkpoint is None else _step_of(checkpoint)
-        logger = TensorBoard(directory.path, purge_step=None if checkpoint is None else step + 1)
-        self._trainer = _trainer(self._config, directory, logger, self._interruption)
-        directory.write_status("running", step)
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes to the run directory."""
+        return self._trainer.is_global_zero
+
+    def go(self, choices: Mapping[str, str]) -> Outcome:
+        """Train, test, and leave a status whatever happens."""
+        self._write_status("running")
+        succeeded = False
         try:
-            with self._interruption.handlers():
-                start_session(logger.experiment, _hyperparameters(self._config, choices), _text(self._config))
-                outcome = self._fit_and_test(self._trainer, checkpoint)
-            if outcome.state == "finished":
-                end_session(logger.experiment, succeeded=True)
-            directory.write_status(outcome.state, outcome.step)
+            with self._interruption.handlers(), self._log_file():
+                self._start_session(choices)
+                outcome = self._fit_and_test()
+            succeeded = outcome.state == "finished"
+            self._write_status(outcome.state)
             return outcome
         except Exception as error:
-            end_session(logger.experiment, succeeded=False)
-            directory.write_status("failed", self._step(), reason=f"{type(error).__name__}: {error}")
+            self._write_status("failed", reason=f"{type(error).__name__}: {error}")
             raise
         finally:
-            logger.close()
+            if self.writes:
+                end_session(self._logger.experiment, succeeded)
+                self._logger.close()
 
-    def _fit_and_test(self, trainer: Trainer, checkpoint: Path | None) -> Outcome:
-        directory = self._directory
+    def _fit_and_test(self) -> Outcome:
+        trainer, directory = self._trainer, self._directory
+        log.info("training from step %d", self._first_step)
         try:
-            trainer.fit(self.experiment, datamodule=self.data, ckpt_path=checkpoint, weights_only=True)
+            trainer.fit(self.experiment, datamodule=self._data, ckpt_path=self._checkpoint, weights_only=True)
         except Interrupted:
+            log.info("interrupted after step %d", trainer.global_step)
             number = self._interruption.signal
             return Outcome(directory.path, "interrupted", trainer.global_step, "", {}, signal=number)
         step, epoch = trainer.global_step, trainer.current_epoch
         best = directory.checkpoints / "best.ckpt"
-        weights = f"last (step {step}, epoch {epoch})"
+        weights = f"last (step {step})"
         if best.exists():
             content = torch.load(best, weights_only=True, map_location="cpu")
             self.experiment.load_state_dict(content["state_dict"])
-            weights = f"best validation ELBO (step {content['global_step']}, epoch {content['epoch'] + 1})"
-        trainer.test(self.experiment, datamodule=self.data, verbose=False)
+            weights = f"best validation ELBO (step {content['global_step']})"
+        trainer.test(self.experiment, datamodule=self._data, verbose=False)
         figures = self.experiment.figures
-        directory.write_metrics(
-            {"unit": "nats per example", "weights": weights, "steps": step, "epochs": epoch, "test": figures}
-        )
+        if self.writes:
+            directory.write_metrics(
+                {"unit": "nats per example", "weights": weights, "steps": step, "epochs": epoch, "test": figures}
+            )
         return Outcome(directory.path, "finished", step, weights, figures)
 
-    def _step(self) -> int:
-        return 0 if self._trainer is None else self._trainer.global_step
+    @contextmanager
+    def _log_file(self) -> Iterator[None]:
+        """What `vae_cli` logs goes to train.log while inside."""
+        handler = logging.FileHandler(self._directory.path / "train.log") if self.writes else logging.NullHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        log.propagate = False
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
+            handler.close()
+
+    def _start_session(self, choices: Mapping[str, str]) -> None:
+        if self.writes:
+            hyperparameters = _hyperparameters(self._config, choices)
+            start_session(self._logger.experiment, hyperparameters, OmegaConf.to_yaml(self._config, resolve=True))
+
+    def _write_status(self, state: str, reason: str | None = None) -> None:
+        if self.writes:
+            step = max(self._first_step, self._trainer.global_step)
+            self._directory.write_status(state, step, reason)
 
 
-def _trainer(config: DictConfig, directory: RunDirectory, logger: TensorBoard, interruption: Interruption) -> Trainer:
+def _trainer(
+    config: DictConfig, max_epochs: int, directory: RunDirectory, logger: TensorBoard, interruption: Interruption
+) -> Trainer:
     settings, logs = config.trainer, config.logging
     callbacks: list[Callback] = [Scalars(logs.every_n_steps), Latents()]
     if logs.pictures_every_n_epochs:
         callbacks.append(Pictures(directory.images, logs.pictures_every_n_epochs))
     if logs.progress == "true" or (logs.progress == "auto" and sys.stderr.isatty()):
-        callbacks.append(ProgressBar(Console(stderr=True)))
-    callbacks.append(Checkpoints(directory.checkpoints, logs.checkpoint_every_n_steps, interruption))
+        callbacks.append(ProgressBar(Console(stderr=True), settings.max_steps))
+    callbacks.append(
+        Checkpoints(directory.checkpoints, logs.checkpoint_every_n_steps, settings.max_steps, interruption)
+    )
     precision: dict[str, Any] = {"precision": settings.precision}
     plugins: list[Any] = [AtomicCheckpointIO()]
     if settings.precision in ("16-mixed", "bf16-mixed"):
@@ -155,8 +208,7 @@ def _trainer(config: DictConfig, directory: RunDirectory, logger: TensorBoard, i
         return Trainer(
             accelerator=settings.accelerator,
             devices=settings.devices,
-            max_epochs=settings.max_epochs,
-            max_steps=settings.max_steps,
+            max_epochs=max_epochs,
             gradient_clip_val=settings.gradient_clip_val,
             check_val_every_n_epoch=max(1, logs.validate_every_n_epochs),
             limit_val_batches=None if logs.validate_every_n_epochs else 0,
@@ -191,8 +243,16 @@ def _load_weights(experiment: Experiment, source: RunDirectory) -> None:
         raise ConfigError(f"init={source.path}: its weights do not fit this model ({reason})") from error
 
 
-def _step_of(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["global_step"])
+def _steps_and_epochs(checkpoint: Path) -> tuple[int, int]:
+    """Optimiser steps made, and epochs completed."""
+    content = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+    return content["global_step"], content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+
+
+def _finished(directory: RunDirectory) -> Outcome:
+    """What a run left when it finished."""
+    metrics = directory.metrics()
+    return Outcome(directory.path, "finished", metrics["steps"], metrics["weights"], metrics["test"])
 
 
 def _hyperparameters(config: DictConfig, choices: Mapping[str, str]) -> Hyperparameters:
@@ -209,7 +269,3 @@ def _flatten(node: Any, prefix: str) -> list[tuple[str, bool | str | float | int
         return [item for key, value in inner for item in _flatten(value, key)]
     hidden = prefix.endswith(("_target_", "_partial_")) or ".source." in prefix or prefix.endswith((".root", ".path"))
     return [] if hidden or not isinstance(node, bool | str | float | int) else [(prefix, node)]
-
-
-def _text(config: DictConfig) -> str:
-    return OmegaConf.to_yaml(config, resolve=True)

@@ -66,11 +66,14 @@ class Checkpoints(Callback):
     Args:
         directory: of the two files.
         every_n_steps: inside an epoch; every end of an epoch saves anyway.
+        max_steps: training ends there, -1 for never. (Lightning's own limit counts an epoch twice when a run resumes
+            at the end of one.)
         interruption: looked at between two steps.
     """
 
-    def __init__(self, directory: Path, every_n_steps: int, interruption: Interruption) -> None:
-        self._directory, self._every_n_steps, self._interruption = directory, every_n_steps, interruption
+    def __init__(self, directory: Path, every_n_steps: int, max_steps: int, interruption: Interruption) -> None:
+        self._directory, self._every_n_steps, self._max_steps = directory, every_n_steps, max_steps
+        self._interruption = interruption
         self._best = -math.inf
         self._validated: float | None = None
 
@@ -85,14 +88,15 @@ class Checkpoints(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Inside an epoch: save at the interval, at the last step, and when asked to stop."""
-        if not _loader(trainer).within_epoch:
-            return
-        last_step = trainer.global_step == trainer.max_steps
+        last_step = trainer.global_step == self._max_steps
         if last_step:
             trainer.should_stop = True  # Lightning then validates, as it does at the end of an epoch
-        if last_step or self._interruption.signal or trainer.global_step % self._every_n_steps == 0:
+        if not _loader(trainer).within_epoch:
+            return
+        interrupted = self._interrupted(trainer)
+        if last_step or interrupted or trainer.global_step % self._every_n_steps == 0:
             self._save_last(trainer)
-        if self._interruption.signal and not last_step:
+        if interrupted and not last_step:
             raise Interrupted
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -107,12 +111,12 @@ class Checkpoints(Callback):
             self._save_last(trainer)
         if self._validated is not None and self._validated > self._best:
             self._best = self._validated
-            if whole_epoch and trainer.is_global_zero:
+            if not whole_epoch:
+                _save(trainer, self._directory / "best.ckpt")
+            elif trainer.is_global_zero:
                 _copy(self._directory / "last.ckpt", self._directory / "best.ckpt")
-            else:
-                trainer.save_checkpoint(self._directory / "best.ckpt")
         self._validated = None
-        if self._interruption.signal and whole_epoch and not _finished(trainer):
+        if whole_epoch and not self._finished(trainer) and self._interrupted(trainer):
             raise Interrupted
 
     def on_save_checkpoint(
@@ -121,9 +125,17 @@ class Checkpoints(Callback):
         """The score of the weights, beside them."""
         checkpoint[MONITOR] = self._validated
 
+    def _interrupted(self, trainer: Trainer) -> bool:
+        """Whether any process was asked to stop; all then stop after the same step."""
+        return trainer.strategy.reduce_boolean_decision(self._interruption.signal is not None, all=False)
+
+    def _finished(self, trainer: Trainer) -> bool:
+        epochs_done = trainer.fit_loop.epoch_progress.current.processed
+        return epochs_done == trainer.max_epochs or trainer.global_step == self._max_steps
+
     def _save_last(self, trainer: Trainer) -> None:
         tensorboard_of(trainer.logger).save()  # no event up to this step may be lost once the checkpoint stands
-        trainer.save_checkpoint(self._directory / "last.ckpt")
+        _save(trainer, self._directory / "last.ckpt")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -145,6 +157,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
+def _save(trainer: Trainer, path: Path) -> None:
+    trainer.save_checkpoint(path, weights_only=False)  # with the optimiser and the loops
+
+
 def _copy(source: Path, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.part")
     shutil.copyfile(source, temporary)
@@ -155,8 +171,3 @@ def _loader(trainer: Trainer) -> Loader:
     loader = trainer.train_dataloader
     assert isinstance(loader, Loader)
     return loader
-
-
-def _finished(trainer: Trainer) -> bool:
-    epochs_done = trainer.fit_loop.epoch_progress.current.processed
-    return epochs_done == trainer.max_epochs or trainer.global_step == trainer.max_steps

@@ -1,5 +1,6 @@
 """One line for the whole run: epochs, time left, ELBO = reconstruction - KL."""
 
+import math
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -14,7 +15,8 @@ _REFRESH_STEPS = 50
 class ProgressBar(Callback):
     """Shows the latest validation figures, or the training ones before there are any."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, max_steps: int) -> None:
+        self._max_steps = max_steps
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -29,7 +31,10 @@ class ProgressBar(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show it."""
-        total = _total_steps(trainer)
+        epochs, steps = trainer.max_epochs, trainer.num_training_batches
+        budgets = [epochs * steps if epochs not in (None, -1) else math.inf]
+        budgets += [self._max_steps] if self._max_steps != -1 else []
+        total = min(budgets)
         self._task = self._progress.add_task("training", total=total, completed=trainer.global_step, figures="")
         self._progress.start()
 
@@ -52,11 +57,6 @@ class ProgressBar(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Take it away."""
         self._progress.stop()
-
-
-def _total_steps(trainer: Trainer) -> float | None:
-    steps = trainer.estimated_stepping_batches
-    return None if steps == float("inf") else steps
 
 
 def _figures(experiment: Experiment) -> str:

@@ -1,11 +1,14 @@
 """Training scalars at an interval, validation and test scalars per pass."""
 
+import logging
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.experiment import Experiment
+
+log = logging.getLogger("vae_cli")
 
 
 class Scalars(Callback):
@@ -50,3 +53,5 @@ def _log_training(trainer: Trainer, experiment: LightningModule, empty: bool) ->
 def _log_evaluation(trainer: Trainer, experiment: LightningModule) -> None:
     assert isinstance(experiment, Experiment)
     tensorboard_of(trainer.logger).log_metrics(experiment.figures, trainer.global_step)
+    figures = "  ".join(f"{tag} {value:.4f}" for tag, value in experiment.figures.items())
+    log.info("epoch %d  step %d  %s", trainer.current_epoch + 1, trainer.global_step, figures)

@@ -49,8 +49,6 @@ def _cause(error: BaseException) -> BaseException:
 
 def _explain(error: BaseException, config_name: str) -> str:
     text = str(error)
-    if isinstance(error, OSError):
-        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
     if unknown := re.match(r"Could not override '([^']+)'|(?:In '.*?': )?Could not find '([^'/]+)'", text):
         key = unknown[1] or unknown[2]
         return f"unknown key {key!r}{_did_you_mean(key, _known_keys(config_name))}"
@@ -58,6 +56,10 @@ def _explain(error: BaseException, config_name: str) -> str:
         group, options = choice[2], choice[3].split("Config search path")[0].split()
         name = choice[1].removeprefix(f"{group}/")
         return f"unknown {group} {name!r}{_did_you_mean(name, options)} The choices are: {', '.join(options)}"
+    if typed := re.match(r"Error merging override (\S+)\s+(.*?)\s+full_key", text, re.DOTALL):
+        return f"{typed[1]}: {typed[2]}"
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
     if isinstance(error, HydraException) and isinstance(error.__cause__, OmegaConfBaseException):
         return f"{text} {error.__cause__}"
     return text

@@ -48,7 +48,8 @@ def _hydra_command(config: DictConfig) -> None:
         print_error(error, _CONFIG)
         _status = 1
         return
-    _report(outcome)
+    if outcome.is_first_process:
+        _report(outcome)
     if outcome.signal is not None:
         _status = 128 + outcome.signal
         if HydraConfig.get().mode == RunMode.MULTIRUN:

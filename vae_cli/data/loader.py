@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from vae_cli.errors import ConfigError
 from vae_cli.data.base import Rows, Split
 from vae_cli.noise import derive_seed
 from vae_cli.types import Batch
@@ -22,8 +23,6 @@ class Loader:
         condition: fills in c (and a mask).
         seed: of the run; order and binarisation follow from it.
         shuffle: a new order every epoch. Without it, rows come in order and noise does not depend on the epoch.
-        rank, world: this process takes every `world`-th example of each batch. In training the few examples that
-            would give some processes one more than others are left out of that epoch.
     """
 
     def __init__(
@@ -34,18 +33,22 @@ class Loader:
         condition: Callable[[Batch], Batch],
         seed: int,
         shuffle: bool,
-        rank: int = 0,
-        world: int = 1,
     ) -> None:
         self._rows, self._read = split.rows, split.read
-        self._batch_size, self._condition = batch_size // world, condition
+        self._global_batch_size, self._condition = batch_size, condition
         self._seed, self._shuffle = seed, shuffle
-        self._rank, self._world = rank, world
+        self._rank, self._world = 0, 1
         self._epoch, self._position = 0, 0
         self._generator = torch.Generator()
 
-    def to(self, device: torch.device) -> "Loader":
-        """Hold the rows on that device."""
+    def at(self, device: torch.device, rank: int, world: int) -> "Loader":
+        """Hold the rows on that device, and serve process `rank` of `world`: every `world`-th example of each batch.
+
+        In training, the few examples that would give some processes one more than others are left out of that epoch.
+        """
+        if self._global_batch_size % world:
+            raise ConfigError(f"dataset.batch_size={self._global_batch_size}: {world} devices need a multiple of {world}")
+        self._rank, self._world = rank, world
         x, y = self._rows.x, self._rows.y
         self._rows = Rows(x.to(device), None if y is None else y.to(device))
         self._generator = torch.Generator(device)
@@ -88,6 +91,11 @@ class Loader:
     def num_rows(self) -> int:
         """Rows over all processes."""
         return len(self._rows.x)
+
+    @property
+    def _batch_size(self) -> int:
+        """Of this process."""
+        return self._global_batch_size // self._world
 
     def _num_own(self) -> int:
         """Rows that this process sees: in training the same number for every process."""

@@ -29,16 +29,12 @@ class DataModule(LightningDataModule):
         batch_size: int,
         eval_batch_size: int,
         seed: int,
-        rank: int = 0,
-        world: int = 1,
     ) -> None:
         super().__init__()
         for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
             if value < 1:
                 raise ConfigError(f"dataset.{name}={value}: a batch needs at least 1 example")
-            if value % world:
-                raise ConfigError(f"dataset.{name}={value}: {world} processes need a multiple of {world}")
-        common: dict[str, Any] = {"condition": condition, "seed": seed, "rank": rank, "world": world}
+        common: dict[str, Any] = {"condition": condition, "seed": seed}
         self.spec, self.fingerprint = data.spec, data.fingerprint
         self.train = Loader(data.train, batch_size=batch_size, shuffle=True, **common)
         self.val = Loader(data.val, batch_size=eval_batch_size, shuffle=False, **common)
@@ -46,15 +42,15 @@ class DataModule(LightningDataModule):
 
     def train_dataloader(self) -> Loader:
         """Shuffled training batches."""
-        return self.train.to(self._device())
+        return self._placed(self.train)
 
     def val_dataloader(self) -> Loader:
         """Validation batches, in order."""
-        return self.val.to(self._device())
+        return self._placed(self.val)
 
     def test_dataloader(self) -> Loader:
         """Test batches, in order."""
-        return self.test.to(self._device())
+        return self._placed(self.test)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Batches are made where they are used."""
@@ -80,9 +76,9 @@ class DataModule(LightningDataModule):
             return self.val.peek(torch.arange(min(num, self.val.num_rows())))
         return self.val.peek(_one_class_a_column(labels.cpu(), num))
 
-    def _device(self) -> torch.device:
+    def _placed(self, loader: Loader) -> Loader:
         assert self.trainer is not None
-        return self.trainer.strategy.root_device
+        return loader.at(self.trainer.strategy.root_device, self.trainer.global_rank, self.trainer.world_size)
 
 
 def _one_class_a_column(labels: Tensor, num: int) -> Tensor:

@@ -1,0 +1,87 @@
+"""A small data set, configs composed as the command line does, and runs in the test's own process."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from vae_cli.cli.schema import register
+from vae_cli.runs import RunDirectory
+from vae_cli.training import Outcome, resume, train
+
+register()
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No test sees the data, the caches or the random state of another."""
+    monkeypatch.delenv("VAE_DATA_ROOT", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    torch.manual_seed(0)
+    yield
+    GlobalHydra.instance().clear()
+
+
+@pytest.fixture(scope="session")
+def small_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """75 grey images of 4 x 4 pixels in 3 classes: 53 / 11 / 11."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(75) % 3
+    centres = rng.integers(0, 256, (3, 1, 4, 4))
+    x = np.clip(centres[labels] + rng.normal(0, 20, (75, 1, 4, 4)), 0, 255).astype(np.uint8)
+    path = tmp_path_factory.mktemp("data") / "small.npz"
+    np.savez(path, x=x, y=labels)
+    return path
+
+
+@pytest.fixture
+def small(small_npz: Path) -> list[str]:
+    """Overrides for a run of a second: 6 steps an epoch."""
+    return [
+        "dataset=arrays",
+        f"dataset.path={small_npz}",
+        "dataset.val=0.15",
+        "dataset.test=0.15",
+        "dataset.batch_size=10",
+        "architecture.width=8",
+        "latent_dim=3",
+        "trainer.max_epochs=3",
+        "trainer.accelerator=cpu",
+        "logging.every_n_steps=4",
+    ]
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    """The config that `vae-train <overrides>` sees."""
+    with initialize_config_module("vae_cli.conf", version_base="1.3"):
+        return compose("train", ["name=test", *overrides])
+
+
+def trained(overrides: list[str], path: Path) -> Outcome:
+    """`vae-train <overrides> hydra.run.dir=<path>`, in this process."""
+    path.mkdir(parents=True, exist_ok=True)
+    return train(composed(overrides), {"model": "vae"}, overrides, RunDirectory(path))
+
+
+def resumed(path: Path, change: Callable[[DictConfig], None] = lambda config: None) -> Outcome:
+    """`vae-train run=<path>`, in this process."""
+    config, record = RunDirectory(path).read_config([])
+    change(config)
+    return resume(config, record, RunDirectory(path))
+
+
+def scalars(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """Every scalar of a run directory as TensorBoard reads it: tag -> (step, value), test figures left out."""
+    events = EventAccumulator(str(path), size_guidance={"scalars": 0}).Reload()
+    tags = [tag for tag in events.Tags()["scalars"] if not tag.startswith("test/")]
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
+
+
+REAL_DATA = os.environ.get("VAE_DATA_ROOT")

@@ -1,0 +1,129 @@
+"""A run that was interrupted anywhere and resumed is, bit for bit, the run that never stopped."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import resumed, scalars, trained
+from omegaconf import DictConfig
+
+from vae_cli.callbacks import checkpoints
+from vae_cli.callbacks.checkpoints import Checkpoints
+from vae_cli.errors import ConfigError
+from vae_cli.runs import RunDirectory
+
+STEPS = 18  # three epochs of six
+
+
+def state(path: Path, name: str = "last") -> dict[str, Any]:
+    return torch.load(path / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def assert_same(left: Any, right: Any) -> None:
+    """Equal to the last bit, tensors and containers alike."""
+    if isinstance(left, torch.Tensor):
+        assert torch.equal(left, right)
+    elif isinstance(left, dict):
+        assert left.keys() == right.keys()
+        for key in left:
+            assert_same(left[key], right[key])
+    elif isinstance(left, list | tuple):
+        for one, other in zip(left, right, strict=True):
+            assert_same(one, other)
+    else:
+        assert left == right
+
+
+def assert_same_run(left: Path, right: Path) -> None:
+    for key in ("state_dict", "optimizer_states", "global_step", "epoch", "training_sums", "DataModule"):
+        assert_same(state(left)[key], state(right)[key])
+    assert_same(state(left, "best")["state_dict"], state(right, "best")["state_dict"])
+    assert scalars(left) == scalars(right)
+    assert RunDirectory(left).metrics() == RunDirectory(right).metrics()
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch: pytest.MonkeyPatch):
+    """A signal that arrives during the given step, as if it came from outside."""
+
+    def arrange(step: int) -> None:
+        original = Checkpoints._interrupted
+        monkeypatch.setattr(
+            Checkpoints, "_interrupted", lambda self, trainer: trainer.global_step == step or original(self, trainer)
+        )
+
+    return arrange
+
+
+@pytest.mark.parametrize("budget", [["trainer.max_epochs=3"], ["trainer.max_epochs=-1", f"trainer.max_steps={STEPS}"]])
+@pytest.mark.parametrize("step", range(1, STEPS))
+def test_interrupted_at_every_step(small, tmp_path, interrupt_at, monkeypatch, budget, step):
+    trained([*small, *budget], tmp_path / "whole")
+    with monkeypatch.context():
+        interrupt_at(step)
+        outcome = trained([*small, *budget], tmp_path / "cut")
+    monkeypatch.undo()
+    assert outcome.state == "interrupted"
+    assert outcome.step == step
+    assert RunDirectory(tmp_path / "cut").status()["state"] == "interrupted"
+    assert resumed(tmp_path / "cut").state == "finished"
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.parametrize("first", [1, 2, 3, 5, 6, 7, 11, 12])
+def test_budget_raised_on_the_way(small, tmp_path, first):
+    """Train N, resume to 2N = train 2N, also where N ends inside an epoch."""
+
+    def raise_budget(config: DictConfig) -> None:
+        config.trainer.max_steps = 14
+
+    trained([*small, "trainer.max_steps=14"], tmp_path / "whole")
+    trained([*small, f"trainer.max_steps={first}"], tmp_path / "cut")
+    resumed(tmp_path / "cut", raise_budget)
+    for key in ("state_dict", "optimizer_states", "training_sums"):
+        assert_same(state(tmp_path / "whole")[key], state(tmp_path / "cut")[key])
+    whole, cut = scalars(tmp_path / "whole"), scalars(tmp_path / "cut")
+    extra = {first}  # the shorter run logged at its own end
+    assert whole["train/elbo"] == [event for event in cut["train/elbo"] if event in whole["train/elbo"]]
+    assert {step for step, _ in cut["train/elbo"]} - {step for step, _ in whole["train/elbo"]} <= extra
+
+
+def test_moved_in_between(small, tmp_path, interrupt_at, monkeypatch):
+    trained(small, tmp_path / "whole")
+    interrupt_at(8)
+    trained(small, tmp_path / "cut")
+    monkeypatch.undo()
+    (tmp_path / "cut").rename(tmp_path / "elsewhere")
+    resumed(tmp_path / "elsewhere")
+    assert_same_run(tmp_path / "whole", tmp_path / "elsewhere")
+
+
+def test_other_data_is_refused(small, tmp_path, interrupt_at, monkeypatch, small_npz):
+    import numpy as np
+
+    content = dict(np.load(small_npz))
+    np.savez(tmp_path / "mine.npz", **content)
+    interrupt_at(4)
+    trained([*small, f"dataset.path={tmp_path / 'mine.npz'}"], tmp_path / "run")
+    monkeypatch.undo()
+    content["x"][0, 0, 0, 0] ^= 1
+    np.savez(tmp_path / "mine.npz", **content)
+    with pytest.raises(ConfigError, match="not what this run began on"):
+        resumed(tmp_path / "run")
+
+
+def test_a_crash_while_saving_keeps_the_last_checkpoint(small, tmp_path, monkeypatch):
+    trained([*small, "trainer.max_epochs=1"], tmp_path / "run")
+    before = state(tmp_path / "run")
+
+    def half(content: Any, file: Any) -> None:
+        file.write(b"half a checkpoint")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.torch, "save", half)
+    with pytest.raises(OSError, match="No space left"):
+        resumed(tmp_path / "run", lambda config: config.trainer.__setattr__("max_epochs", 3))
+    assert RunDirectory(tmp_path / "run").status()["state"] == "failed"
+    monkeypatch.undo()
+    assert_same(before, state(tmp_path / "run"))
