@@ -4,6 +4,7 @@ Lightning's own logger would add a `hparams.yaml`, an `epoch` scalar and a sub-f
 absolute optimiser step, and a resumed run takes back what was logged after the checkpoint that it starts from.
 """
 
+import time
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +38,7 @@ class TensorBoard(Logger):
     def experiment(self) -> SummaryWriter:
         """The writer, opened when first used."""
         if self._writer is None:
+            _let_the_clock_pass(self._directory)
             self._writer = SummaryWriter(str(self._directory), purge_step=self._purge_step)
         return self._writer
 
@@ -66,6 +68,15 @@ class TensorBoard(Logger):
         """Close the file."""
         if self._writer is not None:
             self._writer.close()
+
+
+def _let_the_clock_pass(directory: Path) -> None:
+    """TensorBoard reads event files in the order of their names, which carry the second of their birth; two of the
+    same second could be read in the wrong order, and what was taken back would stand.
+    """
+    births = [int(path.name.split(".")[3]) for path in directory.glob("events.out.tfevents.*")]
+    while births and int(time.time()) == max(births):
+        time.sleep(0.01)
 
 
 def tensorboard_of(logger: Logger | None) -> TensorBoard:
