@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import yaml
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -24,12 +25,12 @@ def build_data(config: DictConfig) -> DataModule:
     Raises:
         ConfigError: where files are missing or damaged, or the likelihood cannot model the data.
     """
-    source = instantiate(config.dataset.source, _convert_="all")
+    source = _made(config.dataset.source)
     likelihood = _target(config.likelihood)
     config.dataset.binarize = resolve(config.dataset.binarize, source.support, likelihood.models)
     data = binarize(source, config.dataset.binarize)
     _check_likelihood(data, likelihood, config)
-    condition: Condition = instantiate(config.condition, _convert_="all")(data.spec)
+    condition: Condition = _made(config.condition)(data.spec)
     return DataModule(
         data.conditioned(condition.size),
         condition,
@@ -42,12 +43,12 @@ def build_data(config: DictConfig) -> DataModule:
 def build_model(config: DictConfig, data: Spec) -> Model:
     """The model that `config` describes, its weights drawn from the seed alone."""
     torch.manual_seed(config.seed)
-    encoder: NetFactory = instantiate(config.architecture.encoder, _convert_="all")
-    decoder: NetFactory = instantiate(config.architecture.decoder, _convert_="all")
-    likelihood: HeadFactory = instantiate(config.likelihood, _convert_="all")
-    posterior: HeadFactory = instantiate(config.posterior, _convert_="all")
-    prior: PriorFactory = instantiate(config.prior, _convert_="all")
-    structure: StructureFactory = instantiate(config.structure, _convert_="all")
+    encoder: NetFactory = _made(config.architecture.encoder)
+    decoder: NetFactory = _made(config.architecture.decoder)
+    likelihood: HeadFactory = _made(config.likelihood)
+    posterior: HeadFactory = _made(config.posterior)
+    prior: PriorFactory = _made(config.prior)
+    structure: StructureFactory = _made(config.structure)
     return structure(data, Parts(config.latent_dim, encoder, decoder, likelihood, posterior, prior))
 
 
@@ -58,16 +59,26 @@ def build_experiment(config: DictConfig, data: Spec) -> Experiment:
         ConfigError: where a value does not fit its part, or two parts do not fit together.
     """
     model = build_model(config, data)
-    make_objective: ObjectiveFactory = instantiate(config.objective, _convert_="all")
+    make_objective: ObjectiveFactory = _made(config.objective)
     objective: Objective = make_objective(data, model)
     return Experiment(model, objective, _optimizer(config.optimizer), seed=config.seed)
+
+
+def _made(node: DictConfig) -> Any:
+    """What a node of the config describes; our own errors come as they are, not wrapped by Hydra."""
+    try:
+        return instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ConfigError):
+            raise error.__cause__ from None
+        raise
 
 
 def _optimizer(config: DictConfig) -> OptimizerFactory:
     lr = config.lr
     if not isinstance(lr, int | float) or isinstance(lr, bool) or not (0 < lr < math.inf):
         raise ConfigError(f"optimizer.lr={lr}: a learning rate is a positive number")
-    return instantiate(config, _convert_="all")
+    return _made(config)
 
 
 def _check_likelihood(data: Data, likelihood: type[Head], config: DictConfig) -> None:

@@ -34,20 +34,15 @@ def run_command(command: Callable[[], int], config_name: str) -> None:
 
 def is_users(error: Exception) -> bool:
     """Whether it is the user who can put it right."""
-    return isinstance(_cause(error), ConfigError | OSError | HydraException | OmegaConfBaseException)
+    return isinstance(error, ConfigError | OSError | HydraException | OmegaConfBaseException)
 
 
 def print_error(error: Exception, config_name: str) -> None:
     """One line on standard error."""
-    print(f"error: {' '.join(_explain(_cause(error), config_name).split())}", file=sys.stderr)
+    print(f"error: {' '.join(_explain(error, config_name).split())}", file=sys.stderr)
 
 
-def _cause(error: BaseException) -> BaseException:
-    """The error that users should read: ours, where Hydra's `instantiate` wrapped it."""
-    return error.__cause__ if isinstance(error.__cause__, ConfigError) else error
-
-
-def _explain(error: BaseException, config_name: str) -> str:
+def _explain(error: Exception, config_name: str) -> str:
     text = str(error)
     if unknown := re.match(r"Could not override '([^']+)'|(?:In '.*?': )?Could not find '([^'/]+)'", text):
         key = unknown[1] or unknown[2]

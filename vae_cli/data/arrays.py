@@ -42,11 +42,11 @@ def _read(path: str | None) -> tuple[Tensor, Tensor | None]:
     if not Path(path).is_file():
         raise ConfigError(f"dataset.path={path}: there is no such file")
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            found: dict[str, np.ndarray] = {"x": content}
-        else:
-            with content:
+        with Path(path).open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                found: dict[str, np.ndarray] = {"x": content}
+            else:
                 found = {name: content[name] for name in ("x", "y") if name in content.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())

@@ -1,5 +1,7 @@
 """Scales that can neither vanish nor explode."""
 
+import math
+
 from torch import Tensor
 
 _LIMIT = 10.0  # ln sigma stays within (-10, 10): sigma^2 and 1 / sigma^2 stay finite in float32
@@ -8,3 +10,8 @@ _LIMIT = 10.0  # ln sigma stays within (-10, 10): sigma^2 and 1 / sigma^2 stay f
 def bounded_scale(h: Tensor) -> Tensor:
     """exp of a softly limited h: sigma = exp(10 tanh(h / 10)), about exp(h) for |h| < 3, finite for every h."""
     return (_LIMIT * (h / _LIMIT).tanh()).exp()
+
+
+def unbounded(sigma: float) -> float:
+    """The h that `bounded_scale` turns into `sigma`, which lies between e^-10 and e^10."""
+    return _LIMIT * math.atanh(math.log(sigma) / _LIMIT)

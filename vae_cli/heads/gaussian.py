@@ -9,7 +9,7 @@ import torch
 from torch import Size, Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from vae_cli.heads.bounded import bounded_scale
+from vae_cli.heads.bounded import bounded_scale, unbounded
 from vae_cli.errors import ConfigError
 from vae_cli.types import Head, Levels, Real, Spec, UnitInterval
 
@@ -38,10 +38,10 @@ class LearnedGaussian(Head):
 
     def __init__(self, spec: Spec, *, initial_sigma: float) -> None:
         super().__init__()
-        if not (0 < initial_sigma < math.inf):
-            raise ConfigError(f"likelihood.initial_sigma={initial_sigma}: a standard deviation is a positive number")
+        if not (1e-4 <= initial_sigma <= 1e4):
+            raise ConfigError(f"likelihood.initial_sigma={initial_sigma}: a number between 0.0001 and 10000")
         self.param_shape = self.embed_shape = spec.shape
-        self.log_sigma = nn.Parameter(torch.tensor(math.log(initial_sigma)))
+        self.log_sigma = nn.Parameter(torch.tensor(unbounded(initial_sigma)))
 
     def forward(self, h: Tensor) -> Distribution:
         """Means [*batch, *X] -> p(x | z)."""

@@ -1,0 +1,50 @@
+"""Every leaf of `conf/`, so that a new component is tested by being named."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from vae_cli.types import Binary, Head, Levels, Real, Spec, Support, UnitInterval
+
+CONF = Path(__file__).parent.parent / "conf"
+GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "__pycache__")
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def leaf(group: str, choice: str) -> DictConfig:
+    config = OmegaConf.load(CONF / group / f"{choice}.yaml")
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def targets(node: Any) -> list[dict[str, Any]]:
+    """Every mapping with a `_target_` below a node."""
+    if not isinstance(node, dict):
+        return []
+    return ([node] if "_target_" in node else []) + [found for child in node.values() for found in targets(child)]
+
+
+def head(group: str, choice: str, shape: tuple[int, ...]) -> Head:
+    """A likelihood or a posterior over events of that shape."""
+    config = leaf(group, choice)
+    return instantiate(config)(Spec(torch.Size(shape), a_support_of(get_object(config["_target_"]))))
+
+
+def a_support_of(kind: type[Head]) -> Support:
+    known: dict[type, Support] = {
+        Binary: Binary(),
+        Levels: Levels(256),
+        UnitInterval: UnitInterval(),
+        Real: Real(),
+    }
+    return known[kind.models[0]]
+
+
+HEADS = [("likelihood", choice) for choice in choices("likelihood")]
+HEADS += [("posterior", choice) for choice in choices("posterior")]

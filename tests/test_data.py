@@ -1,0 +1,326 @@
+"""Files are read as they are, splits do not overlap, and order and noise follow from (seed, epoch, position)."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+import torch
+from torch import Size
+
+from vae_cli.conditions.none import Unconditional
+from vae_cli.data.amat import static_mnist
+from vae_cli.data.arrays import arrays
+from vae_cli.data.base import Rows, Source
+from vae_cli.data.binarize import binarize
+from vae_cli.data.digits import digits
+from vae_cli.data.idx import idx_images
+from vae_cli.data.loader import Loader
+from vae_cli.data.module import DataModule
+from vae_cli.errors import ConfigError
+from vae_cli.types import Binary, Levels, Real, Spec, UnitInterval
+
+CPU = torch.device("cpu")
+
+
+def grey(n=40, seed=0):
+    x = torch.randint(0, 256, (n, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    return Rows(x, torch.arange(n) % 3)
+
+
+def source():
+    return Source(grey(40), grey(10, 1), grey(10, 2), Levels(256))
+
+
+def loader(split, batch_size=7, shuffle=True, seed=0, rank=0, world=1):
+    unconditional = Unconditional(Spec(Size(), Real()))
+    made = Loader(split, batch_size=batch_size, condition=unconditional, seed=seed, shuffle=shuffle)
+    return made.at(CPU, rank, world)
+
+
+# ---- splits and specs ----------------------------------------------------------------------------------------------
+
+
+def test_digits_are_split_once():
+    found = digits(val=180, test=180)
+    sizes = [len(rows.x) for rows in (found.train, found.val, found.test)]
+    assert sizes == [1437, 180, 180]
+    assert found.train.x.shape[1:] == (1, 8, 8)
+    assert found.train.x.max() == 16
+    assert found.fingerprint() == digits(val=180, test=180).fingerprint()
+    everything = torch.cat([found.train.x, found.val.x, found.test.x]).flatten(1)
+    from sklearn.datasets import load_digits
+
+    original = torch.from_numpy(load_digits().data).to(torch.uint8)
+    assert sorted(map(tuple, everything.tolist())) == sorted(map(tuple, original.tolist()))
+
+
+def test_spec_says_what_the_training_split_is():
+    spec = source().spec()
+    assert (spec.shape, spec.support, spec.classes, spec.size) == (Size((1, 4, 4)), Levels(256), 3, 40)
+    torch.testing.assert_close(spec.mean, grey(40).x.float().mean(0) / 255)
+
+
+def test_fingerprint_sees_a_changed_value_and_a_changed_label():
+    first = source().fingerprint()
+    changed = source()
+    changed.val.x[0, 0, 0, 0] ^= 1
+    assert changed.fingerprint() != first
+    changed = source()
+    changed.test.y[0] += 1
+    assert changed.fingerprint() != first
+    assert source().fingerprint() == first
+
+
+# ---- binarisation --------------------------------------------------------------------------------------------------
+
+
+def test_none_divides_by_the_highest_level():
+    data = binarize(source(), "none")
+    torch.testing.assert_close(next(iter(loader(data.val, 10, shuffle=False))).x, grey(10, 1).x.float() / 255)
+    assert data.spec.support == Levels(256)
+
+
+def test_threshold_is_above_one_half():
+    rows = Rows(torch.tensor([[0], [127], [128], [255]], dtype=torch.uint8))
+    data = binarize(Source(rows, rows, rows, Levels(256)), "threshold")
+    assert next(iter(loader(data.train, 4, shuffle=False))).x.flatten().tolist() == [0, 0, 1, 1]
+    assert data.spec.support == Binary()
+
+
+@pytest.mark.parametrize("level", [0, 1, 64, 254, 255])
+def test_dynamic_draws_with_the_probability_of_the_level(level):
+    rows = Rows(torch.full((200_000, 1), level, dtype=torch.uint8))
+    data = binarize(Source(rows, rows, rows, Levels(256)), "dynamic")
+    for split in (data.train, data.val):
+        mean = float(next(iter(loader(split, 200_000, shuffle=False))).x.mean())
+        p = level / 255
+        assert abs(mean - p) <= 5 * (p * (1 - p) / 200_000) ** 0.5
+
+
+def test_dynamic_is_fresh_in_training_and_frozen_in_validation():
+    data = binarize(source(), "dynamic")
+    training = loader(data.train, 40)
+    by_row = [batch.x[batch.index.argsort()] for _ in range(2) for batch in training]
+    assert not torch.equal(by_row[0], by_row[1])
+    validation = [loader(split, 10, shuffle=False, seed=seed) for seed in (0, 1) for split in (data.val,)]
+    first, second = (next(iter(batches)).x for batches in validation)
+    assert torch.equal(first, second)
+    assert set(first.unique().tolist()) == {0.0, 1.0}
+
+
+def test_static_freezes_training_too():
+    data = binarize(source(), "static")
+    training = loader(data.train, 40)
+    first, second = (next(iter(training)) for _ in range(2))
+    assert torch.equal(first.x[first.index.argsort()], second.x[second.index.argsort()])
+
+
+def test_floats_in_the_unit_interval_can_be_binarised():
+    rows = Rows(torch.rand(1000, 3))
+    data = binarize(Source(rows, rows, rows, UnitInterval()), "dynamic")
+    x = next(iter(loader(data.train, 1000, shuffle=False))).x
+    assert abs(float((x - rows.x).mean())) < 0.05
+
+
+# ---- order and noise -----------------------------------------------------------------------------------------------
+
+
+def epochs(made, number):
+    return [[batch.index.tolist() for batch in made] for _ in range(number)]
+
+
+def test_an_epoch_is_every_row_once_in_a_new_order():
+    data = binarize(source(), "none")
+    first, second = epochs(loader(data.train), 2)
+    assert [len(rows) for rows in first] == [7, 7, 7, 7, 7, 5]
+    assert sorted(sum(first, [])) == sorted(sum(second, [])) == list(range(40))
+    assert first != second
+
+
+def test_order_and_noise_follow_from_the_seed():
+    data = binarize(source(), "dynamic")
+    one, same, other = (loader(data.train, seed=seed) for seed in (0, 0, 1))
+    batches = [list(made) for made in (one, same, other)]
+    assert all(torch.equal(a.x, b.x) for a, b in zip(batches[0], batches[1], strict=True))
+    assert batches[0][0].index.tolist() != batches[2][0].index.tolist()
+
+
+@pytest.mark.parametrize("taken", range(13))
+def test_a_loader_goes_on_where_it_was(taken):
+    data = binarize(source(), "dynamic")
+    whole = loader(data.train)
+    expected = [batch for _ in range(3) for batch in whole]
+    first, second = loader(data.train), loader(data.train)
+    source_of_first = (batch for _ in range(3) for batch in first)
+    for _ in range(taken):
+        next(source_of_first)
+    second.load_state_dict(first.state_dict())
+    rest = [batch for _ in range(3) for batch in second][: len(expected) - taken]
+    for left, right in zip(expected[taken:], rest, strict=True):
+        assert torch.equal(left.x, right.x)
+        assert torch.equal(left.index, right.index)
+
+
+def test_looking_at_examples_changes_nothing():
+    data = binarize(source(), "dynamic")
+    plain, looked_at = loader(data.train), loader(data.train)
+    plain_batches, others = [], []
+    for left, right in zip(plain, looked_at, strict=True):
+        looked_at.peek(torch.tensor([3, 1]))
+        plain_batches.append(left.x)
+        others.append(right.x)
+    assert all(torch.equal(a, b) for a, b in zip(plain_batches, others, strict=True))
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_processes_share_every_batch(shuffle):
+    data = binarize(source(), "none")
+    alone = [batch.index.tolist() for batch in loader(data.train, 6, shuffle)]
+    shares = [[batch.index.tolist() for batch in loader(data.train, 6, shuffle, rank=r, world=3)] for r in range(3)]
+    seen = sorted(sum((sum(share, []) for share in shares), []))
+    if shuffle:  # one of forty rows is left out, so that every process has thirteen
+        assert len(seen) == len(set(seen)) == 39
+        for position in range(6):
+            assert sorted(sum((share[position] for share in shares), [])) == sorted(alone[position])
+    else:
+        assert seen == list(range(40))
+
+
+def test_batches_are_made_on_the_device_from_bytes():
+    data = binarize(source(), "dynamic")
+    assert data.train.rows.x.dtype == data.val.rows.x.dtype == torch.uint8
+    assert next(iter(loader(data.train))).x.dtype == torch.float32
+
+
+def test_pictures_show_one_class_a_column():
+    data = binarize(source(), "none")
+    module = DataModule(data, Unconditional(data.spec), batch_size=7, eval_batch_size=5, seed=0)
+    assert module.examples(6).y.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+# ---- files ---------------------------------------------------------------------------------------------------------
+
+FILES = {
+    "train_images": ["a.gz", "a"],
+    "train_labels": ["b"],
+    "test_images": ["c"],
+    "test_labels": ["d"],
+}
+
+
+def idx(array):
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def idx_folder(tmp_path):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (12, 5, 4), np.uint8), rng.integers(0, 3, 12, np.uint8)
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "a.gz").write_bytes(gzip.compress(idx(images)))
+    (folder / "b").write_bytes(idx(labels))
+    (folder / "c").write_bytes(idx(images[:4]))
+    (folder / "d").write_bytes(idx(labels[:4]))
+    return tmp_path, images, labels
+
+
+def test_idx_files(idx_folder):
+    root, images, labels = idx_folder
+    found = idx_images(root=str(root), folder="mine", val=3, **FILES)
+    assert np.array_equal(found.train.x.numpy()[:, 0], images[:9])
+    assert np.array_equal(found.val.x.numpy()[:, 0], images[9:])
+    assert np.array_equal(found.val.y.numpy(), labels[9:])
+    assert found.test.x.shape == (4, 1, 5, 4)
+
+
+def test_the_data_root_may_come_from_the_environment(idx_folder, monkeypatch):
+    monkeypatch.setenv("VAE_DATA_ROOT", str(idx_folder[0]))
+    assert len(idx_images(root=None, folder="mine", val=3, **FILES).train.x) == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.gz", b"", "damaged"),
+        ("a.gz", gzip.compress(b"abcdefgh" * 10)[:-9], "damaged"),
+        ("b", b"\0\0\x08\x01\0\0\0\x0c123", "header says"),
+        ("b", b"\0\0\x0d\x01\0\0\0\x03123", "not an idx file of bytes"),
+        ("c", None, "no c in .*put the file there"),
+    ],
+)
+def test_bad_idx_files_are_named(idx_folder, name, content, message):
+    path = idx_folder[0] / "mine" / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        idx_images(root=str(idx_folder[0]), folder="mine", val=3, **FILES)
+
+
+def test_amat_files(tmp_path):
+    rng = np.random.default_rng(0)
+    parts = {name: rng.integers(0, 2, (3, 784)) for name in ("train", "val", "test")}
+    for name, values in parts.items():
+        text = "".join(" ".join(map(str, row)) + " \n"[1:] for row in values)
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
+    accepted = {name: [f"{name}.gz"] for name in parts}
+    found = static_mnist(root=str(tmp_path), folder=".", **accepted)
+    assert np.array_equal(found.val.x.numpy().reshape(3, 784), parts["val"])
+    assert found.support == Binary()
+    (tmp_path / "val.gz").write_bytes(gzip.compress(b"0 1 2 "))
+    with pytest.raises(ConfigError, match="damaged"):
+        static_mnist(root=str(tmp_path), folder=".", **accepted)
+
+
+@pytest.mark.parametrize(
+    ("x", "support"),
+    [
+        (np.random.default_rng(0).integers(0, 2, (20, 3)).astype(bool), Binary()),
+        (np.random.default_rng(0).integers(0, 2, (20, 3)).astype(np.float64), Binary()),
+        (np.random.default_rng(0).integers(0, 256, (20, 2, 2), np.uint8), Levels(256)),
+        (np.random.default_rng(0).random((20, 3)), UnitInterval()),
+        (np.random.default_rng(0).normal(size=(20, 3, 2, 2)), Real()),
+    ],
+)
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_arrays_of_users(tmp_path, x, support, kind):
+    path = tmp_path / f"mine.{kind}"
+    if kind == "npz":
+        np.savez(path, x=x, y=np.arange(20) % 4)
+    else:
+        np.save(path, x)
+    found = arrays(path=str(path), val=0.1, test=0.2)
+    assert found.support == support
+    assert [len(rows.x) for rows in (found.train, found.val, found.test)] == [14, 2, 4]
+    everything = torch.cat([found.train.x, found.val.x, found.test.x]).double()
+    assert sorted(everything.flatten().tolist()) == pytest.approx(sorted(x.astype(float).ravel().tolist()), rel=1e-6)
+    assert (found.train.y is None) == (kind == "npy")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"z": np.zeros((9, 2))}, "holds no array `x`"),
+        ({"x": np.zeros(9)}, r"shape \(9,\)"),
+        ({"x": np.zeros((9, 2), int)}, "type int64"),
+        ({"x": np.full((9, 2), np.nan)}, "not finite"),
+        ({"x": np.zeros((9, 2)), "y": np.zeros(8, int)}, "y has shape"),
+        ({"x": np.zeros((9, 2)), "y": np.zeros(9)}, "type float64"),
+        ({"x": np.zeros((9, 2)), "y": np.full(9, -1)}, "one class number"),
+        ({"x": np.array([{}, {}], object)}, "without pickles"),
+    ],
+)
+def test_unusable_arrays_are_named(tmp_path, content, message):
+    np.savez(tmp_path / "mine.npz", **content)
+    with pytest.raises(ConfigError, match=message):
+        arrays(path=str(tmp_path / "mine.npz"), val=0.2, test=0.2)
+
+
+def test_a_truncated_npz_is_named(tmp_path):
+    np.savez(tmp_path / "mine.npz", x=np.zeros((99, 9)))
+    content = (tmp_path / "mine.npz").read_bytes()
+    (tmp_path / "mine.npz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        arrays(path=str(tmp_path / "mine.npz"), val=0.2, test=0.2)

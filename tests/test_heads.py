@@ -1,0 +1,201 @@
+"""Contracts of every head in `conf/`, and the densities of each against the definition."""
+
+import math
+
+import pytest
+import torch
+from parts import HEADS, choices, head
+from torch.distributions import Normal, kl_divergence
+
+from vae_cli.distributions.masked import Masked
+from vae_cli.errors import ConfigError
+from vae_cli.noise import record, replay
+
+POSTERIORS = choices("posterior")
+S, B = 3, 4
+
+
+def features(part, *batch):
+    return torch.randn(*batch, *part.param_shape)
+
+
+@pytest.mark.parametrize(("group", "choice"), HEADS)
+def test_broadcasts_over_samples_and_batch(group, choice):
+    part = head(group, choice, (3,))
+    h = features(part, S, B)
+    distribution = part(h)
+    draw = distribution.sample()
+    assert (*distribution.batch_shape, *distribution.event_shape) == (S, B, 3)
+    log_prob = distribution.log_prob(draw)
+    one_by_one = torch.stack([torch.stack([part(h[s, b]).log_prob(draw[s, b]) for b in range(B)]) for s in range(S)])
+    torch.testing.assert_close(log_prob, one_by_one)
+    assert distribution.mean.shape == (S, B, 3)
+    assert part.embed(draw).shape == (S, B, *part.embed_shape)
+
+
+@pytest.mark.parametrize(("group", "choice"), HEADS)
+def test_every_parameter_and_feature_gets_a_gradient(group, choice):
+    part = head(group, choice, (3,))
+    h = features(part, B).requires_grad_()
+    distribution = part(h)
+    distribution.log_prob(torch.rand(B, 3).round() if group == "likelihood" else torch.randn(B, 3)).sum().backward()
+    assert h.grad is not None
+    assert (h.grad != 0).all()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in part.parameters())
+
+
+@pytest.mark.parametrize(("group", "choice"), HEADS)
+def test_sample_mean_is_the_mean(group, choice):
+    part = head(group, choice, (3,))
+    distribution = part(0.5 * features(part))
+    draws = distribution.sample(torch.Size((40_000,)))
+    error = (draws.mean(0) - distribution.mean).abs() / draws.std(0)
+    assert error.max() < 5 / math.sqrt(40_000)
+
+
+@pytest.mark.parametrize(("group", "choice"), HEADS)
+def test_replay_is_the_original_alone_and_under_vmap(group, choice):
+    """Noise can be handed in: the law that many runs at once stand on."""
+    part = head(group, choice, (3,))
+    h = features(part, S, B)
+
+    def draw(one):
+        distribution = part(one)
+        value = distribution.rsample() if distribution.has_rsample else distribution.sample()
+        return value, distribution.log_prob(value)
+
+    noise = record()
+    with noise:
+        value, log_prob = draw(h)
+    with replay(noise.draws):
+        torch.testing.assert_close(draw(h), (value, log_prob), rtol=0, atol=0)
+
+    def with_noise(one, drawn):
+        with replay(drawn):
+            return draw(one)
+
+    vmapped = torch.func.vmap(with_noise, in_dims=(0, 0), randomness="error")(h, noise.draws)
+    torch.testing.assert_close(vmapped, (value, log_prob))
+
+
+@pytest.mark.parametrize("choice", choices("likelihood"))
+@pytest.mark.parametrize("extreme", [-1e4, 1e4])
+def test_extreme_features_give_finite_likelihoods(choice, extreme):
+    part = head("likelihood", choice, (3,))
+    distribution = part(torch.full((B, *part.param_shape), extreme))
+    assert distribution.log_prob(torch.ones(B, 3)).isfinite().all()
+    assert distribution.sample().isfinite().all()
+
+
+@pytest.mark.parametrize("choice", POSTERIORS)
+@pytest.mark.parametrize("extreme", [-1e4, 1e4])
+def test_extreme_features_give_finite_divergences(choice, extreme):
+    part = head("posterior", choice, (3,))
+    q = part(torch.full((B, *part.param_shape), extreme))
+    assert q.log_prob(q.sample()).isfinite().all()
+    assert kl_divergence(q, standard_normal(3)).isfinite().all()
+
+
+def test_bernoulli_is_the_cross_entropy_summed():
+    part = head("likelihood", "bernoulli", (1, 2, 2))
+    logits, x = torch.randn(B, 1, 2, 2, dtype=torch.float64), torch.rand(B, 1, 2, 2).round().double()
+    p = 1 / (1 + torch.exp(-logits))
+    expected = (x * p.log() + (1 - x) * (1 - p).log()).sum((1, 2, 3))
+    torch.testing.assert_close(part(logits).log_prob(x), expected)
+
+
+@pytest.mark.parametrize("choice", [name for name in choices("likelihood") if name.startswith("gaussian")])
+def test_gaussians_keep_their_constants(choice):
+    """-D/2 ln(2 pi) - sum ln sigma - |x - mu|^2 / (2 sigma^2), sigma = 0.1 where it is shared."""
+    part = head("likelihood", choice, (2, 2, 2)).double()
+    h, x = torch.randn(B, *part.param_shape, dtype=torch.float64), torch.randn(B, 2, 2, 2, dtype=torch.float64)
+    mean = h[:, :2]
+    log_sigma = 10 * torch.tanh(h[:, 2:] / 10) if choice == "gaussian_pixel" else torch.full_like(mean, math.log(0.1))
+    squares = (x - mean) ** 2 / (2 * (2 * log_sigma).exp())
+    expected = (-0.5 * math.log(2 * math.pi) - log_sigma - squares).sum((1, 2, 3))
+    torch.testing.assert_close(part(h).log_prob(x), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_learned_sigma_finds_the_standard_deviation():
+    part = head("likelihood", "gaussian_learned", (5,))
+    x = 0.7 * torch.randn(2000, 5)
+    optimizer = torch.optim.Adam(part.parameters(), lr=0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (-part(torch.zeros(2000, 5)).log_prob(x).mean()).backward()
+        optimizer.step()
+    learned = part(torch.zeros(1, 5)).base_dist.scale[0, 0].detach()
+    assert float(learned) == pytest.approx(float(x.std()), rel=0.02)
+
+
+@pytest.mark.parametrize("choice", POSTERIORS)
+def test_posterior_is_mu_plus_l_eps(choice):
+    """z = mu + L eps, and ln q(z) = ln q0(eps) - ln |det L|, literally."""
+    part = head("posterior", choice, (4,)).double()
+    h = torch.randn(B, *part.param_shape, dtype=torch.float64)
+    noise = record()
+    with noise:
+        q = part(h)
+        z = q.rsample(torch.Size((S,)))
+    (eps,) = noise.draws
+    mu, tril = h[:, :4], written_out(choice, h)
+    torch.testing.assert_close(z, mu + torch.einsum("bij,sbj->sbi", tril, eps))
+    log_q0 = (-0.5 * eps**2 - 0.5 * math.log(2 * math.pi)).sum(-1)
+    torch.testing.assert_close(q.log_prob(z), log_q0 - torch.linalg.det(tril).abs().log())
+
+
+@pytest.mark.parametrize("choice", POSTERIORS)
+def test_kl_to_the_prior_in_closed_form(choice):
+    """1/2 (tr(L L^T) + |mu|^2 - d) - ln |det L|; zero for q = p; the Monte Carlo mean of ln q - ln p."""
+    part = head("posterior", choice, (4,)).double()
+    h = torch.randn(B, *part.param_shape, dtype=torch.float64)
+    mu, tril = h[:, :4], written_out(choice, h)
+    p = standard_normal(4)
+    covariance = tril @ tril.mT
+    expected = 0.5 * (torch.einsum("bii->b", covariance) + (mu**2).sum(1) - 4) - torch.linalg.det(tril).abs().log()
+    q = part(h)
+    torch.testing.assert_close(kl_divergence(q, p), expected)
+    torch.testing.assert_close(kl_divergence(part(torch.zeros_like(h)), p), torch.zeros(B).double())
+    z = q.sample(torch.Size((200_000,)))
+    ratio = q.log_prob(z) - p.log_prob(z)
+    assert ((ratio.mean(0) - expected).abs() < 5 * ratio.std(0) / math.sqrt(200_000)).all()
+
+
+def test_kl_to_a_diagonal_gaussian_in_closed_form():
+    part = head("posterior", "cholesky", (4,)).double()
+    h = torch.randn(B, *part.param_shape, dtype=torch.float64)
+    loc, scale = torch.randn(4).double(), torch.rand(4).double() + 0.5
+    p = torch.distributions.Independent(Normal(loc, scale), 1)
+    as_full = torch.distributions.MultivariateNormal(loc, scale_tril=torch.diag(scale))
+    torch.testing.assert_close(kl_divergence(part(h), p), kl_divergence(part(h), as_full))
+
+
+def test_masked_leaves_out_what_is_not_counted():
+    base = head("likelihood", "bernoulli", (2, 2))(torch.randn(B, 2, 2))
+    x, mask = torch.rand(B, 2, 2).round(), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    counted = base.base_dist.log_prob(x)[:, mask.bool()].sum(1)
+    missing = torch.where(mask.bool(), x, torch.nan)
+    torch.testing.assert_close(Masked(base, mask).log_prob(missing), counted)
+    torch.testing.assert_close(Masked(base, torch.ones(2, 2)).log_prob(x), base.log_prob(x))
+
+
+def test_masked_refuses_what_does_not_factorise():
+    full = head("posterior", "cholesky", (3,))(torch.randn(B, 9))
+    with pytest.raises(ConfigError, match="MultivariateNormal is not"):
+        Masked(full, torch.ones(3))
+
+
+def written_out(choice, h):
+    """L of a posterior over four dimensions, entry by entry."""
+    tril = torch.zeros(len(h), 4, 4, dtype=h.dtype)
+    scale = torch.exp(10 * torch.tanh(h[:, 4:] / 10))
+    lower = iter(range(8, 14))
+    for row in range(4):
+        tril[:, row, row] = scale[:, 0 if choice == "isotropic" else row]
+        for column in range(row if choice == "cholesky" else 0):
+            tril[:, row, column] = h[:, next(lower)]
+    return tril
+
+
+def standard_normal(size):
+    return torch.distributions.Independent(Normal(torch.zeros(size).double(), torch.ones(size).double()), 1)

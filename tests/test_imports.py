@@ -1,0 +1,64 @@
+"""Imports point one way only, and commands start without torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "vae_cli"
+LAYERS = [
+    {"errors"},
+    {"types"},
+    {"shapes", "schedules", "noise", "distributions"},
+    {"networks"},
+    {"heads"},
+    {"priors"},
+    {"structures"},
+    {"objectives"},
+    {"conditions"},
+    {"data"},
+    {"experiment", "precision"},
+    {"callbacks"},
+    {"build", "runs"},
+    {"training"},
+    {"cli"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_below(path):
+    own = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    if own == "__init__":
+        return
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module] if node.module != "vae_cli" else [f"vae_cli.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        imported |= {name.split(".")[1] for name in names if name and name.startswith("vae_cli.")}
+    for name in imported - {"__version__"}:
+        assert name == own or RANK[name] < RANK[own], f"{own} may not import {name}"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--cfg", "job"], ["seed=abc"], ["bta=4"], ["model=betavae"], ["trainer.max_epochs=0"]]
+)
+def test_torch_is_not_imported_before_a_config_is_good(arguments, tmp_path):
+    code = f"""
+import sys
+sys.argv = ["vae-train", *{arguments}]
+from vae_cli.cli.train import main
+try:
+    main()
+finally:
+    heavy = [name for name in ("torch", "pytorch_lightning", "numpy", "sklearn") if name in sys.modules]
+    print("heavy:", heavy)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert "heavy: []" in done.stdout
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,159 @@
+"""Bounds: against a model whose log p(x) is known, and against the formula written out."""
+
+import math
+
+import pytest
+import torch
+from parts import choices, leaf
+from hydra.utils import instantiate
+from torch import Size, nn
+from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+
+from vae_cli.heads.gaussian import FixedGaussian
+from vae_cli.heads.gaussian_posterior import Cholesky
+from vae_cli.objectives.bounds import ELBO, elbo_terms
+from vae_cli.priors.standard import Standard
+from vae_cli.schedules import FINAL_STEP
+from vae_cli.structures.single import Single
+from vae_cli.types import Batch, Network, Parts, Real, Site, Spec, Trace
+
+SIGMA = 0.5
+DATA = Spec(Size((5,)), Real(), size=100)
+
+
+class Affine(Network):
+    """One linear layer."""
+
+    def __init__(self, in_shape, out_shape, condition):
+        super().__init__()
+        self.linear = nn.Linear(in_shape.numel(), out_shape.numel())
+
+    def forward(self, h, c=None):
+        return self.linear(h)
+
+
+def linear_gaussian() -> Single:
+    """x = W z + b + sigma noise, z ~ N(0, I): probabilistic PCA, with a closed-form log p(x) and posterior."""
+    likelihood = lambda spec: FixedGaussian(spec, sigma=SIGMA)
+    return Single(DATA, Parts(2, Affine, Affine, likelihood, Cholesky, Standard)).double()
+
+
+def log_evidence(model, x):
+    w, b = model.decoder.linear.weight, model.decoder.linear.bias
+    covariance = w @ w.mT + SIGMA**2 * torch.eye(5, dtype=w.dtype)
+    return MultivariateNormal(b, covariance).log_prob(x)
+
+
+def set_exact_posterior(model):
+    """N(M^-1 W^T (x - b), sigma^2 M^-1) with M = W^T W + sigma^2 I, through the affine encoder."""
+    w, b = model.decoder.linear.weight, model.decoder.linear.bias
+    precision = w.mT @ w + SIGMA**2 * torch.eye(2, dtype=w.dtype)
+    gain = torch.linalg.solve(precision, w.mT)
+    tril = torch.linalg.cholesky(SIGMA**2 * torch.linalg.inv(precision))
+    with torch.no_grad():
+        model.encoder.linear.weight.zero_()
+        model.encoder.linear.weight[:2] = gain
+        model.encoder.linear.bias[:2] = -gain @ b
+        model.encoder.linear.bias[2:4] = 10 * torch.atanh(torch.diagonal(tril).log() / 10)
+        model.encoder.linear.bias[4] = tril[1, 0]
+
+
+def test_elbo_is_below_the_evidence_and_reaches_it_at_the_exact_posterior():
+    model, x = linear_gaussian(), torch.randn(50, 5).double()
+    evidence = log_evidence(model, x).mean().detach()
+    with torch.no_grad():
+        rough = elbo_terms(model(Batch(x), num_samples=2000))["elbo"]
+        set_exact_posterior(model)
+        exact = elbo_terms(model(Batch(x), num_samples=2000))["elbo"]
+    assert rough < evidence - 0.5
+    assert float(exact) == pytest.approx(float(evidence), abs=0.02)
+
+
+def test_elbo_estimated_by_log_ratio_equals_the_evidence_draw_by_draw():
+    """At the exact posterior ln p(x, z) - ln q(z | x) = ln p(x) for every z: no Monte Carlo error is left."""
+    model, x = linear_gaussian(), torch.randn(50, 5).double()
+    set_exact_posterior(model)
+    trace = model(Batch(x), num_samples=3)
+    bound = trace.px.log_prob(x) - trace.sites["z"].log_ratio()
+    torch.testing.assert_close(bound, log_evidence(model, x).expand(3, 50))
+
+
+def test_terms_against_the_formula():
+    model, x = linear_gaussian(), torch.randn(7, 5).double()
+    trace = model(Batch(x), num_samples=4)
+    z = trace.sites["z"].value
+    mean = z @ model.decoder.linear.weight.mT + model.decoder.linear.bias
+    reconstruction = (-0.5 * ((x - mean) / SIGMA) ** 2 - math.log(SIGMA) - 0.5 * math.log(2 * math.pi)).sum(-1)
+    q = trace.sites["z"].q
+    kl = 0.5 * (q.covariance_matrix.diagonal(dim1=-2, dim2=-1).sum(-1) + (q.mean**2).sum(-1) - 2)
+    kl = kl - 0.5 * torch.logdet(q.covariance_matrix)
+    terms = elbo_terms(trace)
+    torch.testing.assert_close(terms["reconstruction"], reconstruction.mean())
+    torch.testing.assert_close(terms["kl"], kl.mean())
+    torch.testing.assert_close(terms["elbo"], reconstruction.mean() - kl.mean())
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
+def test_beta_weighs_the_kl_in_the_loss_alone(beta):
+    model, x = linear_gaussian(), torch.randn(7, 5).double()
+    objective = ELBO(DATA, model, beta=beta, num_samples=1)
+    assert objective.schedules["beta"](0) == objective.schedules["beta"](FINAL_STEP) == beta
+    terms = objective(model, Batch(x), {"beta": beta})
+    torch.testing.assert_close(terms["loss"], beta * terms["kl"] - terms["reconstruction"])
+    torch.testing.assert_close(terms["elbo"], terms["reconstruction"] - terms["kl"])
+
+
+def test_losses_do_not_depend_on_the_batch_size():
+    """Duplicate the batch: the same nats per example."""
+    model, x = linear_gaussian(), torch.randn(7, 5).double()
+    trace = model(Batch(x))
+    site = trace.sites["z"]
+    twice_q = MultivariateNormal(site.q.loc.repeat(2, 1), scale_tril=site.q.scale_tril.repeat(2, 1, 1))
+    twice = Trace(
+        Batch(x.repeat(2, 1)),
+        {"z": Site(site.value.repeat(1, 2, 1), twice_q, site.p)},
+        Independent(Normal(trace.px.mean.repeat(1, 2, 1), SIGMA), 1),
+    )
+    for name, value in elbo_terms(trace).items():
+        torch.testing.assert_close(elbo_terms(twice)[name], value)
+
+
+def test_weights_take_the_place_of_the_monte_carlo_mean():
+    """Two enumerated classes of probabilities 0.3 and 0.7."""
+    per_sample = torch.tensor([[1.0, 2.0], [10.0, 20.0]])
+    weights = torch.tensor([[0.3, 0.3], [0.7, 0.7]])
+    trace = Trace(Batch(torch.zeros(2, 1)), {}, Independent(Normal(torch.zeros(2, 2, 1), 1.0), 1), weights)
+    torch.testing.assert_close(trace.expect(per_sample), torch.tensor([7.3, 14.6]))
+
+
+def test_site_falls_back_to_the_log_ratio():
+    """Where no closed form is known, kl is the estimate ln q - ln p."""
+    q = Independent(Normal(torch.zeros(4, 2), 1.0), 1)
+    p = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(torch.ones(3)), Independent(Normal(torch.randn(3, 2), 1.0), 1)
+    )
+    site = Site(q.sample(Size((5,))), q, p)
+    torch.testing.assert_close(site.kl(), site.log_ratio())
+    assert site.kl().shape == (5, 4)
+
+
+def test_site_uses_the_closed_form():
+    q, p = Independent(Normal(torch.randn(4, 2), 0.5), 1), Independent(Normal(torch.zeros(2), 1.0), 1)
+    site = Site(q.sample(Size((5,))), q, p)
+    torch.testing.assert_close(site.kl(), kl_divergence(q, p).expand(5, 4))
+    assert (site.kl() >= 0).all()
+
+
+@pytest.mark.parametrize("choice", choices("objective"))
+def test_every_objective_names_its_loss_and_the_bound(choice):
+    config = leaf("objective", choice)
+    config.merge_with({"beta": 1.0})
+    model = linear_gaussian()
+    objective = instantiate(config)(DATA, model)
+    weights = {name: schedule(0) for name, schedule in objective.schedules.items()}
+    terms = objective(model, Batch(torch.randn(7, 5).double()), weights)
+    assert {"loss", "elbo", "reconstruction", "kl", "kl/z"} <= terms.keys()
+    assert all(term.ndim == 0 for term in terms.values())
+    torch.testing.assert_close(terms["elbo"], terms["reconstruction"] - terms["kl"])
+    terms["loss"].backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
