@@ -54,4 +54,4 @@ def _log_evaluation(trainer: Trainer, experiment: LightningModule) -> None:
     assert isinstance(experiment, Experiment)
     tensorboard_of(trainer.logger).log_metrics(experiment.figures, trainer.global_step)
     figures = "  ".join(f"{tag} {value:.4f}" for tag, value in experiment.figures.items())
-    log.info("epoch %d  step %d  %s", trainer.current_epoch + 1, trainer.global_step, figures)
+    log.info("step %d  %s", trainer.global_step, figures)

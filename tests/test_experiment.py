@@ -1,0 +1,132 @@
+"""Training and evaluation: what is logged is what it is called, and nothing but the seed moves a number."""
+
+import pytest
+import torch
+from conftest import composed, scalars, trained
+from test_resume import assert_same, state
+
+from vae_cli.build import build_data, build_experiment, build_model
+from vae_cli.experiment import Sums
+from vae_cli.precision import MixedInNetworks
+from vae_cli.types import Head
+
+
+def test_means_weigh_batches_by_their_size():
+    """Ten examples in batches of four = in one batch of ten."""
+    values = torch.arange(10.0)
+    in_batches, at_once = Sums(), Sums()
+    for part in values.split(4):
+        in_batches.add({"a": part.mean(), "b": 2 * part.mean()}, len(part))
+    at_once.add({"a": values.mean(), "b": 2 * values.mean()}, 10)
+    assert in_batches.means() == pytest.approx(at_once.means())
+    assert in_batches.means() == pytest.approx({"a": 4.5, "b": 9.0})
+
+
+def test_no_sums_no_means():
+    assert Sums().means() == {}
+
+
+def test_figures_do_not_depend_on_the_evaluation_batch(small, tmp_path):
+    """Up to the draws of z, which differ from batch to batch: the reconstruction at sigma -> 0 posteriors agrees."""
+    config = composed(small)
+    data = build_data(config)
+    model = build_model(config, data.spec)
+    batches = [list(make(small, size).val) for size in (3, 500)]
+    with torch.no_grad():
+        kls = [
+            sum(float(model(batch).sites["z"].kl().mean(0).sum()) for batch in split) / data.val.num_rows()
+            for split in batches
+        ]
+    assert kls[0] == pytest.approx(kls[1], rel=1e-5)
+
+
+def make(small, size):
+    return build_data(composed([*small, f"dataset.eval_batch_size={size}"]))
+
+
+def test_same_seed_same_run_and_seed_zero_is_a_seed(small, tmp_path):
+    for name, seed in (("one", 0), ("two", 0), ("three", 1)):
+        trained([*small, f"seed={seed}"], tmp_path / name)
+    assert_same(state(tmp_path / "one")["state_dict"], state(tmp_path / "two")["state_dict"])
+    assert scalars(tmp_path / "one") == scalars(tmp_path / "two")
+    first, third = (state(tmp_path / name)["state_dict"] for name in ("one", "three"))
+    assert all(not torch.equal(first[key], third[key]) for key in first)
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [
+        ["logging.validate_every_n_epochs=0"],
+        ["logging.pictures_every_n_epochs=0"],
+        ["logging.pictures_every_n_epochs=1", "logging.checkpoint_every_n_steps=1"],
+        ["logging.validate_every_n_epochs=2"],
+    ],
+)
+def test_looking_changes_no_training_number(small, tmp_path, silence):
+    trained(small, tmp_path / "usual")
+    trained([*small, *silence], tmp_path / "other")
+    assert_same(state(tmp_path / "usual")["state_dict"], state(tmp_path / "other")["state_dict"])
+    usual, other = scalars(tmp_path / "usual"), scalars(tmp_path / "other")
+    assert {tag: usual[tag] for tag in usual if tag.startswith("train/")} == {
+        tag: other[tag] for tag in other if tag.startswith("train/")
+    }
+
+
+def test_validation_uses_the_values_that_schedules_end_with(small):
+    config = composed(small)
+    data = build_data(config)
+    experiment = build_experiment(config, data.spec)
+    experiment.objective.schedules = {"beta": lambda step: min(1.0, step / 1000)}
+    experiment._evaluate(next(iter(data.val)), "val", 0)
+    figures = experiment._evaluation_sums.means()
+    assert figures["loss"] == pytest.approx(-figures["elbo"], rel=1e-6)
+
+
+def test_init_starts_from_the_weights_of_a_run(small, tmp_path):
+    trained(small, tmp_path / "first")
+    trained([*small, f"init={tmp_path / 'first'}", "trainer.max_steps=1", "optimizer.lr=1e-12"], tmp_path / "second")
+    best, second = state(tmp_path / "first", "best")["state_dict"], state(tmp_path / "second")["state_dict"]
+    for key, value in best.items():
+        torch.testing.assert_close(second[key], value, rtol=0, atol=1e-9)
+
+
+def test_init_from_weights_that_do_not_fit_is_named(small, tmp_path):
+    trained(small, tmp_path / "first")
+    with pytest.raises(ValueError, match="do not fit this model"):
+        trained([*small, f"init={tmp_path / 'first'}", "latent_dim=4"], tmp_path / "second")
+    assert not list((tmp_path / "second").iterdir())
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_mixed_precision_stays_inside_networks(small, precision):
+    config = composed(small)
+    data = build_data(config)
+    experiment = build_experiment(config, data.spec)
+    plugin = MixedInNetworks(precision, "cpu")
+    keys = list(experiment.state_dict())
+    plugin.convert_module(experiment)
+    inside, outside = [], []
+    experiment.model.encoder._body.last.register_forward_hook(lambda module, args, out: inside.append(out.dtype))
+    for part in experiment.modules():
+        if isinstance(part, Head):
+            part.register_forward_hook(lambda module, args, out: outside.append(args[0].dtype))
+    with plugin.forward_context():
+        terms = experiment.objective(experiment.model, next(iter(data.train)), {"beta": 1.0})
+    assert inside == [torch.bfloat16 if precision == "bf16-mixed" else torch.float16]
+    assert outside == [torch.float32, torch.float32]
+    assert all(term.dtype == torch.float32 for term in terms.values())
+    assert list(experiment.state_dict()) == keys
+
+
+def test_a_run_in_mixed_precision_ends_near_the_one_in_float32(small, tmp_path):
+    figures = [
+        trained([*small, f"trainer.precision={precision}"], tmp_path / precision).figures["test/elbo"]
+        for precision in ("32-true", "bf16-mixed")
+    ]
+    assert figures[0] == pytest.approx(figures[1], abs=0.1)
+
+
+def test_training_improves_the_bound(small, tmp_path):
+    trained([*small, "trainer.max_epochs=60", "optimizer.lr=0.01"], tmp_path / "run")
+    elbo = [value for _, value in scalars(tmp_path / "run")["val/elbo"]]
+    assert elbo[-1] > elbo[0] + 0.8

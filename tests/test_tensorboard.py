@@ -1,0 +1,130 @@
+"""What TensorBoard shows of a run, read back as TensorBoard reads it."""
+
+import io
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import yaml
+from conftest import resumed, scalars, trained
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.plugins.hparams.metadata import parse_session_end_info_plugin_data, parse_session_start_info_plugin_data
+
+from vae_cli.callbacks.grid import grid, is_image
+from vae_cli.runs import RunDirectory
+
+import torch
+
+
+@pytest.fixture
+def run(small, tmp_path):
+    trained([*small, "model=beta_vae", "beta=4"], tmp_path / "run")
+    return tmp_path / "run"
+
+
+def events(path):
+    return EventAccumulator(str(path), size_guidance={"scalars": 0, "images": 0}).Reload()
+
+
+def test_tags_signs_and_steps(run):
+    found = scalars(run)
+    for split in ("train", "val"):
+        for name in ("loss", "elbo", "reconstruction", "kl", "kl/z"):
+            assert f"{split}/{name}" in found
+    assert {"train/beta", "train/lr", "val/active_units"} <= found.keys()
+    assert not {tag for tag in found if tag.split("/")[0] not in ("train", "val")}, "no epoch, no hp_metric"
+    assert [step for step, _ in found["train/elbo"]] == [4, 6, 8, 12, 16, 18]  # every 4 steps and each epoch of 6
+    assert [step for step, _ in found["val/elbo"]] == [6, 12, 18]
+    assert {value for _, value in found["train/beta"]} == {4.0}
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_elbo_is_reconstruction_minus_kl_at_every_logged_step(run, split):
+    found = scalars(run)
+    rows = [found[f"{split}/{name}"] for name in ("elbo", "reconstruction", "kl", "loss")]
+    for (_, elbo), (_, reconstruction), (_, kl), (_, loss) in zip(*rows, strict=True):
+        assert elbo == pytest.approx(reconstruction - kl, abs=1e-5)
+        assert loss == pytest.approx(4 * kl - reconstruction, abs=1e-5)
+        assert kl >= 0
+
+
+def test_test_figures_are_logged_once_at_the_last_step(run):
+    logged = events(run).Scalars("test/elbo")
+    assert [event.step for event in logged] == [18]
+    figures = json.loads((run / "metrics.json").read_text())["test"]
+    assert logged[0].value == pytest.approx(figures["test/elbo"], rel=1e-6)
+
+
+def test_pictures(run):
+    found = events(run)
+    for name in ("samples", "reconstructions", "traversals"):
+        (event,) = found.Images(f"{name}/{name}")
+        logged = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
+        saved = np.asarray(Image.open(run / "images" / f"{name}.png"))
+        assert np.array_equal(logged if logged.ndim == 2 else logged[..., 0], saved)
+        assert saved.std() > 5, "a picture of one grey shows nothing"
+
+
+def test_per_dimension_kl_is_a_histogram_that_adds_up(run):
+    last = events(run).Histograms("val/kl_per_dimension/z")[-1]
+    kl = scalars(run)["val/kl"][-1][1]
+    assert last.histogram_value.num == 3
+    assert last.histogram_value.sum == pytest.approx(kl, rel=1e-4)
+
+
+def test_config_as_text(run):
+    found = events(run)
+    text = found.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert yaml.safe_load(text.removeprefix("```yaml\n").removesuffix("```"))["beta"] == 4.0
+
+
+def hparams(path) -> Iterator[tuple[str, bytes]]:
+    metadata = events(path).summary_metadata
+    for tag in ("_hparams_/session_start_info", "_hparams_/session_end_info"):
+        yield tag, metadata[tag].plugin_data.content
+    assert "_hparams_/experiment" not in metadata, "one run's experiment summary would hide the columns of the others"
+
+
+def test_hyperparameters_and_success(run):
+    (_, start), (_, end) = hparams(run)
+    shown = parse_session_start_info_plugin_data(start).hparams
+    assert shown["beta"].number_value == 4.0
+    assert shown["model"].string_value == "vae"
+    assert {"seed", "latent_dim", "optimizer.lr", "architecture.width", "dataset.binarize"} <= shown.keys()
+    assert not {name for name in shown if "path" in name or "logging" in name}
+    assert parse_session_end_info_plugin_data(end).status == Status.Value("STATUS_SUCCESS")
+
+
+def test_a_resumed_run_repeats_no_step_and_keeps_its_hyperparameters(run):
+    resumed(run, lambda config: config.trainer.__setattr__("max_epochs", 5))
+    steps = [step for step, _ in scalars(run)["val/elbo"]]
+    assert steps == [6, 12, 18, 24, 30]
+    assert [event.step for event in events(run).Scalars("test/elbo")] == [18, 30]
+
+
+def test_a_finished_run_asked_again_says_the_same_and_logs_nothing(run):
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    outcome = resumed(run)
+    assert outcome.figures == RunDirectory(run).metrics()["test"]
+    after = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    assert before == after
+
+
+def test_vectors_have_no_pictures(small, tmp_path):
+    np.save(tmp_path / "vectors.npy", np.random.default_rng(0).normal(size=(60, 5)))
+    arrays = ["dataset=arrays", f"dataset.path={tmp_path / 'vectors.npy'}", "likelihood=gaussian"]
+    trained([*small, *arrays], tmp_path / "run")
+    assert not (tmp_path / "run" / "images").exists()
+
+
+def test_grid_lays_images_out_row_by_row():
+    images = torch.stack([torch.full((1, 48, 48), i / 10) for i in range(5)])
+    picture = grid(images, images.shape[1:], columns=3)
+    assert picture.shape == (1, 100, 150)
+    corners = [[int(picture[0, 50 * row, 50 * column]) for column in range(3)] for row in range(2)]
+    assert corners == [[0, 26, 51], [76, 102, 128]]
+    assert is_image(torch.Size((3, 4, 4)))
+    assert not is_image(torch.Size((5,)))
