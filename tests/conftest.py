@@ -1,7 +1,10 @@
 """A small data set, configs composed as the command line does, and runs in the test's own process."""
 
+import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +88,35 @@ def scalars(path: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 REAL_DATA = os.environ.get("VAE_DATA_ROOT")
+
+
+# ---- the command itself, in a process of its own that has torch loaded already -----------------------------------------
+
+os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # where the server finds what it loads beforehand
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["conftest"])
+
+
+@dataclass(frozen=True)
+class Done:
+    status: int | None
+    stdout: str
+    stderr: str
+
+
+def vae_train(*arguments: str, cwd: Path) -> Done:
+    """`vae-train <arguments>` in a folder."""
+    process = _SERVER.Process(target=_main, args=(arguments, cwd))
+    process.start()
+    process.join(120)
+    return Done(process.exitcode, (cwd / "stdout.txt").read_text(), (cwd / "stderr.txt").read_text())
+
+
+def _main(arguments: tuple[str, ...], cwd: Path) -> None:
+    from vae_cli.cli.train import main
+
+    os.chdir(cwd)
+    for stream, name in ((1, "stdout.txt"), (2, "stderr.txt")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+    sys.argv = ["vae-train", *arguments]
+    main()

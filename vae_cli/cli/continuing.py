@@ -1,5 +1,6 @@
 """`vae-train run=<folder>`: continue a run in place. Only its budget and its place may change on the way."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,8 +50,13 @@ def continuing_arguments(arguments: list[str]) -> list[str]:
                 f"run={folder}: {key} cannot change on the way, only the budget, the place and logging can "
                 f"({', '.join(_MAY_CHANGE)}, logging.*); a new run from these weights: {new_run}"
             )
-    quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-    return [*arguments, f"hydra.run.dir='{quoted}'"]
+    return [*arguments, f"hydra.run.dir={_quoted(str(folder))}"]
+
+
+def _quoted(text: str) -> str:
+    """For Hydra's grammar, in which a backslash is one unless it stands before a quote."""
+    doubled = re.sub(r"(\\+)(?='|$)", r"\1\1", text)
+    return "'" + doubled.replace("'", "\\'") + "'"
 
 
 def continued_config(

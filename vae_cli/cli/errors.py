@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -44,6 +44,10 @@ def print_error(error: Exception, config_name: str) -> None:
 
 def _explain(error: Exception, config_name: str) -> str:
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r}: {error.message.split('See https')[0]}"
+    if isinstance(error, HydraException) and isinstance(error.__cause__, OmegaConfBaseException):
+        text = f"{text} {error.__cause__}"
     if unknown := re.match(r"Could not override '([^']+)'|(?:In '.*?': )?Could not find '([^'/]+)'", text):
         key = unknown[1] or unknown[2]
         return f"unknown key {key!r}{_did_you_mean(key, _known_keys(config_name))}"
@@ -55,8 +59,6 @@ def _explain(error: Exception, config_name: str) -> str:
         return f"{typed[1]}: {typed[2]}"
     if isinstance(error, OSError):
         return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
-    if isinstance(error, HydraException) and isinstance(error.__cause__, OmegaConfBaseException):
-        return f"{text} {error.__cause__}"
     return text
 
 

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,12 +67,20 @@ def register() -> None:
     OmegaConf.register_new_resolver("unique", lambda: secrets.token_hex(3), use_cache=True, replace=True)
 
 
-def check(config: DictConfig, overrides: list[str]) -> None:
+def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> None:
     """What types alone do not say.
 
+    Args:
+        overrides: as typed.
+        groups: every config group; `+group=choice` adds one, and nothing else may be added.
+
     Raises:
-        ConfigError: where a value is out of range, or a root key was given that no part reads.
+        ConfigError: where a value is out of range, a key was added, or a root key was given that no part reads.
     """
+    for override in overrides:
+        key = override.split("=")[0]
+        if key.startswith("+") and key.lstrip("+") not in groups:
+            raise ConfigError(f"{override}: nothing reads a key that is added; set one of those that --help shows")
     for key in ("seed", "trainer.max_epochs", "trainer.max_steps"):
         lowest = 0 if key == "seed" else -1
         if (value := OmegaConf.select(config, key)) < lowest or (lowest == -1 and value == 0):
@@ -86,8 +95,8 @@ def check(config: DictConfig, overrides: list[str]) -> None:
             raise ConfigError(f"logging.{key}={value}: 0 for never, or more")
     if config.logging.progress not in ("auto", "true", "false"):
         raise ConfigError(f"logging.progress={config.logging.progress}: auto, true or false")
-    if not re.fullmatch(r"[\w.+-]+", config.name):
-        raise ConfigError(f"name={config.name}: letters, digits and . _ + - alone, since folders are named after it")
+    if not re.fullmatch(r"[\w.-]+", config.name):
+        raise ConfigError(f"name={config.name}: letters, digits, '.', '_' and '-' alone: folders are named after it")
     given = {override.split("=")[0] for override in overrides}
     text = OmegaConf.to_yaml(config, resolve=False)
     for key in _READ_BY_PARTS:

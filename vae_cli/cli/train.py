@@ -61,14 +61,14 @@ def _job(config: DictConfig, directory: RunDirectory) -> "Outcome":
     overrides = list(hydra_config.overrides.task)
     if config.run is not None:
         config, record = continued_config(config, directory, overrides)
-        check(config, [])
+        check(config, [], [])
         from vae_cli.training import resume
 
         return resume(config, record, directory)
-    check(config, overrides)
+    choices = {axis: choice for axis, choice in hydra_config.runtime.choices.items() if not axis.startswith("hydra/")}
+    check(config, overrides, choices)
     from vae_cli.training import train
 
-    choices = {axis: choice for axis, choice in hydra_config.runtime.choices.items() if not axis.startswith("hydra/")}
     return train(config, choices, overrides, directory)
 
 

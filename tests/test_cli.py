@@ -1,0 +1,221 @@
+"""`vae-train` as it is typed."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+import yaml
+from conftest import vae_train
+
+TWO_STEPS = ["trainer.max_steps=2", "trainer.accelerator=cpu"]
+
+
+def runs(folder):
+    return sorted(path.parent for path in folder.rglob("status.json"))
+
+
+def test_the_last_lines(tmp_path):
+    done = vae_train(*TWO_STEPS, cwd=tmp_path)
+    assert done.status == 0, done.stderr
+    (run,) = runs(tmp_path)
+    place = run.relative_to(tmp_path)
+    assert re.fullmatch(r"outputs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d_vae_digits_[0-9a-f]{6}", str(place))
+    figures = json.loads((run / "metrics.json").read_text())["test"]
+    assert done.stdout.splitlines() == [
+        f"test ELBO            {figures['test/elbo']:10.3f} nats",
+        f"test reconstruction  {figures['test/reconstruction']:10.3f} nats",
+        f"test KL              {figures['test/kl']:10.3f} nats",
+        "weights              best validation ELBO (step 2)",
+        f"run                  {place}",
+        f"look at it           tensorboard --logdir {place}",
+    ]
+    assert done.stderr == "", "quiet where there is no terminal"
+
+
+def test_a_sweep(tmp_path, small):
+    done = vae_train("-m", *small, "model=beta_vae", "beta=1,4", "seed=0,1", *TWO_STEPS, cwd=tmp_path)
+    assert done.status == 0, done.stderr
+    found = {(c["beta"], c["seed"]) for c in (yaml.safe_load((run / "config.yaml").read_text()) for run in runs(tmp_path))}
+    assert found == {(1.0, 0), (1.0, 1), (4.0, 0), (4.0, 1)}
+    assert done.stdout.count("test ELBO") == 4
+    assert {run.relative_to(tmp_path).parts[:2] for run in runs(tmp_path)} == {("outputs", "sweeps")}
+
+
+def test_a_job_that_is_refused_does_not_stop_the_sweep(tmp_path, small):
+    done = vae_train("-m", *small, "beta=1,-1,4", *TWO_STEPS, cwd=tmp_path)
+    assert done.status == 1
+    assert done.stdout.count("test ELBO") == 2
+    assert done.stderr.count("error: beta=-1") == 1
+    assert len(runs(tmp_path)) == 2
+
+
+def test_a_job_gives_the_same_numbers_in_a_sweep_as_alone(tmp_path, small):
+    vae_train("-m", *small, "beta=1,4", *TWO_STEPS, cwd=tmp_path)
+    vae_train(*small, "beta=4", *TWO_STEPS, "hydra.run.dir=alone", cwd=tmp_path)
+    figures = [(run / "metrics.json").read_text() for run in runs(tmp_path)]
+    assert (tmp_path / "alone" / "metrics.json").read_text() in figures[1:]
+
+
+def test_two_runs_of_one_second_do_not_share_a_directory(tmp_path, small):
+    code = "import sys; sys.argv = ['vae-train', *sys.argv[1:]]; from vae_cli.cli.train import main; main()"
+    command = [sys.executable, "-c", code, *small, *TWO_STEPS]
+    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert len(runs(tmp_path)) == 2
+
+
+def test_an_existing_run_is_refused_in_one_line(tmp_path, small):
+    first = vae_train(*small, *TWO_STEPS, "hydra.run.dir=here", cwd=tmp_path)
+    before = (tmp_path / "here" / "config.yaml").read_bytes()
+    again = vae_train(*small, *TWO_STEPS, "seed=1", "hydra.run.dir=here", cwd=tmp_path)
+    assert (first.status, again.status) == (0, 1)
+    assert "here already holds a run: continue it with run=" in again.stderr
+    assert (tmp_path / "here" / "config.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("folder", ["plain", "with space", "quote's", "a=b", "comma,brace{}[]", "back\\slash"])
+def test_continue_a_run_whatever_its_name(tmp_path, small, folder):
+    (tmp_path / "first").mkdir()
+    vae_train(*small, *TWO_STEPS, "hydra.run.dir=first/run", cwd=tmp_path)
+    (tmp_path / "first" / "run").rename(tmp_path / folder)
+    quoted = folder.replace("'", "\\'")
+    done = vae_train(f"run='{quoted}'", "trainer.max_steps=5", cwd=tmp_path)
+    assert done.status == 0, done.stderr
+    assert json.loads((tmp_path / folder / "status.json").read_text())["step"] == 5
+    assert {path.name for path in tmp_path.iterdir()} == {"first", folder, "stdout.txt", "stderr.txt"}
+
+
+@pytest.mark.parametrize("change", ["beta=4", "optimizer.lr=1e-4", "model=cvae", "likelihood.sigma=2", "seed=1"])
+def test_only_budget_and_place_may_change_on_the_way(tmp_path, small, change):
+    vae_train(*small, *TWO_STEPS, "hydra.run.dir=run", cwd=tmp_path)
+    refused = vae_train("run=run", change, cwd=tmp_path)
+    assert refused.status == 1
+    (line,) = refused.stderr.splitlines()
+    assert f"{change.partition('=')[0]} cannot change on the way" in line
+    command = shlex.split(line.partition("a new run from these weights: ")[2])
+    assert command[0] == "vae-train"
+    assert command[-2:] == [change, "init=run"]
+    if change == "beta=4":
+        done = vae_train(*command[1:], "hydra.run.dir=new", cwd=tmp_path)
+        assert done.status == 0, done.stderr
+
+
+def test_what_must_change_may_change(tmp_path, small):
+    vae_train(*small, *TWO_STEPS, "hydra.run.dir=run", cwd=tmp_path)
+    done = vae_train("run=run", "trainer.max_steps=-1", "logging.every_n_steps=1", "trainer.devices=1", cwd=tmp_path)
+    assert done.status == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["step"] == 18
+
+
+BAD = {
+    "bta=4": "unknown key 'bta'; did you mean beta",
+    "architecture.widht=3": "unknown key 'architecture.widht'; did you mean architecture.width",
+    "model=betavae": "unknown model 'betavae'; did you mean beta_vae",
+    "dataset=mnits": "unknown dataset 'mnits'; did you mean",
+    "modle=vae": "unknown key 'modle'",
+    "seed=abc": "seed=abc: Value 'abc' of type 'str' could not be converted to Integer",
+    "seed=-1": "seed=-1: 0 or more",
+    "beta=x": "beta=x: Value 'x'",
+    "beta=-1": "beta=-1.0: the weight of the KL",
+    "latent_dim=0": "latent_dim=0: the latent needs at least 1 dimension",
+    "latent_dim=2.5": "latent_dim=2.5",
+    "optimizer.lr=0": "optimizer.lr=0: a learning rate is a positive number",
+    "trainer.max_epochs=abc": "trainer.max_epochs=abc",
+    "trainer.max_epochs=0": "trainer.max_epochs=0: 1 or more",
+    "trainer.max_epochs=-1 trainer.max_steps=-1": "training would never end",
+    "trainer.accelerator=abacus": "trainer:",
+    "trainer.accelerator=gpu": "trainer:",
+    "trainer.precision=12": "trainer",
+    "logging.every_n_steps=0": "logging.every_n_steps=0: 1 or more",
+    "logging.progress=maybe": "logging.progress=maybe: auto, true or false",
+    "name=a/b": "name=a/b: letters, digits",
+    "dataset=mnist": "no train-images-idx3-ubyte.gz or train-images-idx3-ubyte in ",
+    "dataset=arrays": "dataset=arrays needs dataset.path=<file>",
+    "dataset.binarize=none": "choose likelihood=gaussian",
+    "likelihood=gaussian dataset.binarize=static": "choose likelihood=bernoulli",
+    "likelihood=gaussian likelihood.sigma=0": "likelihood.sigma=0: a standard deviation is a positive number",
+    "run=nowhere": "nowhere: there is no such run directory",
+    "run=.": ". is not a run directory",
+    "run=nowhere -m": "-m starts runs, run= continues one",
+    "init=nowhere": "init=nowhere: no checkpoint there",
+    "hydra.run.dir=/proc/nowhere": "/proc/nowhere",
+    "beta=": "beta=",
+    "beta": "beta",
+    "+new=1": "new",
+    "a=[": "a=[",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_a_bad_command_is_one_line_and_leaves_nothing(tmp_path, line):
+    done = vae_train(*line.split(), cwd=tmp_path)
+    assert done.status == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert BAD[line] in done.stderr
+    assert "+" not in done.stderr or line.startswith("+"), "Hydra's hint to append is a trap"
+    assert {path.name for path in tmp_path.iterdir()} == {"stdout.txt", "stderr.txt"}
+
+
+def test_a_traceback_on_request(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    done = subprocess.run(
+        [sys.executable, "-m", "vae_cli.cli.train", "bta=4"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+# ---- configs of users ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_configs(tmp_path):
+    """A preset, and an objective that does not read beta."""
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "objective").mkdir()
+    (tmp_path / "mine" / "model" / "wide.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - vae\n  - override /architecture: gated_mlp\n  - _self_\nlatent_dim: 7\n"
+    )
+    (tmp_path / "mine" / "objective" / "fixed.yaml").write_text(
+        "_target_: vae_cli.objectives.bounds.ELBO\n_partial_: true\nbeta: 1.0\nnum_samples: 1\n"
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize("how", [["--config-dir", "mine"], ["hydra.searchpath=[mine]"]])
+def test_configs_of_users(own_configs, small, how):
+    arguments = [word for word in small if not word.startswith("latent_dim")]
+    done = vae_train(*how, *arguments, "model=wide", *TWO_STEPS, cwd=own_configs)
+    assert done.status == 0, done.stderr
+    (run,) = runs(own_configs)
+    assert yaml.safe_load((run / "config.yaml").read_text())["latent_dim"] == 7
+
+
+def test_a_root_key_that_no_part_reads_is_refused(own_configs):
+    done = vae_train("--config-dir", "mine", "objective=fixed", "beta=4", *TWO_STEPS, cwd=own_configs)
+    assert done.status == 1
+    assert "beta was given, and no part of this model reads it" in done.stderr
+
+
+def test_completion(tmp_path):
+    environment = {**os.environ, "COMP_LINE": "vae-train model=", "COMP_POINT": "16"}
+    done = subprocess.run(
+        [sys.executable, "-m", "vae_cli.cli.train", "-sc", "query=bash"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert {"model=vae", "model=beta_vae", "model=cvae"} <= set(done.stdout.split())
+
+
+def test_help_names_the_choices(tmp_path):
+    done = vae_train("--help", cwd=tmp_path)
+    assert done.status == 0
+    for word in ("beta_vae", "fashion_mnist", "cholesky", "run=", "-m"):
+        assert word in done.stdout
