@@ -46,7 +46,11 @@ def small_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small(small_npz: Path) -> list[str]:
-    """Overrides for a run of a second: 6 steps an epoch."""
+    """Overrides for a run of a second: three epochs of 6 steps."""
+    return small_overrides(small_npz)
+
+
+def small_overrides(small_npz: Path) -> list[str]:
     return [
         "dataset=arrays",
         f"dataset.path={small_npz}",
@@ -90,7 +94,7 @@ def scalars(path: Path) -> dict[str, list[tuple[int, float]]]:
 REAL_DATA = os.environ.get("VAE_DATA_ROOT")
 
 
-# ---- the command itself, in a process of its own that has torch loaded already -----------------------------------------
+# ---- the command itself, in a process of its own that has torch loaded already --------------------------------------
 
 os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # where the server finds what it loads beforehand
 _SERVER = multiprocessing.get_context("forkserver")

@@ -39,7 +39,9 @@ def test_the_last_lines(tmp_path):
 def test_a_sweep(tmp_path, small):
     done = vae_train("-m", *small, "model=beta_vae", "beta=1,4", "seed=0,1", *TWO_STEPS, cwd=tmp_path)
     assert done.status == 0, done.stderr
-    found = {(c["beta"], c["seed"]) for c in (yaml.safe_load((run / "config.yaml").read_text()) for run in runs(tmp_path))}
+    found = {
+        (c["beta"], c["seed"]) for c in (yaml.safe_load((run / "config.yaml").read_text()) for run in runs(tmp_path))
+    }
     assert found == {(1.0, 0), (1.0, 1), (4.0, 0), (4.0, 1)}
     assert done.stdout.count("test ELBO") == 4
     assert {run.relative_to(tmp_path).parts[:2] for run in runs(tmp_path)} == {("outputs", "sweeps")}
@@ -145,7 +147,16 @@ BAD = {
     "hydra.run.dir=/proc/nowhere": "/proc/nowhere",
     "beta=": "beta=",
     "beta": "beta",
-    "+new=1": "new",
+    "+new=1": "+new=1: nothing reads a key that is added",
+    "dataset.batch_size=abc": "dataset.batch_size=abc: a whole number is needed",
+    "architecture.encoder.width=wide": "architecture.encoder.width=wide: a whole number is needed",
+    "architecture.depth=1.5": "depth=1.5: a whole number is needed",
+    "objective.num_samples=true": "objective.num_samples=True: a whole number is needed",
+    "likelihood=gaussian likelihood.sigma=small": "likelihood.sigma=small: a number is needed",
+    "optimizer.betas=[2,3]": "optimizer: Invalid beta parameter",
+    "optimizer.betas=1": "optimizer: ",
+    "trainer.gradient_clip_val=-1": "trainer.gradient_clip_val=-1.0: a positive number",
+    "trainer.devices=many": "trainer:",
     "a=[": "a=[",
 }
 

@@ -35,7 +35,9 @@ def losses(model, path):
         experiment = build_experiment(config, data.spec)
         optimizer = experiment.configure_optimizers()
         found = []
-        for step, batch in enumerate(itertools.islice(itertools.chain.from_iterable(itertools.repeat(data.train)), STEPS)):
+        for step, batch in enumerate(
+            itertools.islice(itertools.chain.from_iterable(itertools.repeat(data.train)), STEPS)
+        ):
             torch.manual_seed(step)
             batch = batch._replace(x=batch.x.double(), c=None if batch.c is None else batch.c.double())
             loss = experiment.objective(experiment.model, batch, experiment.schedule_values(step))["loss"]

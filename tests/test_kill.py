@@ -11,13 +11,12 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
-from conftest import resumed, trained
+from conftest import resumed, small_overrides, trained
 from test_resume import assert_same_run
 
 from vae_cli.runs import RunDirectory
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["conftest"])
 SLOW_STEPS = ["trainer.max_epochs=100", "logging.checkpoint_every_n_steps=4", "logging.pictures_every_n_epochs=0"]
 
 
@@ -57,11 +56,7 @@ def whole(small_npz, tmp_path_factory):
 
 
 def overrides_for(small_npz: Path) -> list[str]:
-    return [
-        *("dataset=arrays", f"dataset.path={small_npz}", "dataset.val=0.15", "dataset.test=0.15"),
-        *("dataset.batch_size=10", "architecture.width=8", "latent_dim=3", "trainer.accelerator=cpu"),
-        *SLOW_STEPS,
-    ]
+    return [*small_overrides(small_npz), *SLOW_STEPS]
 
 
 @pytest.mark.parametrize("trial", range(2))

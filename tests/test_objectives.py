@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from parts import choices, leaf
 from hydra.utils import instantiate
+from parts import choices, leaf
 from torch import Size, nn
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import resumed, scalars, trained
+from conftest import resumed, scalars, small_overrides, trained
 from omegaconf import DictConfig
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.plugins.hparams.metadata import parse_session_end_info_plugin_data
 
 from vae_cli.callbacks import checkpoints
 from vae_cli.callbacks.checkpoints import Checkpoints
@@ -56,19 +59,30 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch):
     return arrange
 
 
-@pytest.mark.parametrize("budget", [["trainer.max_epochs=3"], ["trainer.max_epochs=-1", f"trainer.max_steps={STEPS}"]])
+BUDGETS = {"epochs": ["trainer.max_epochs=3"], "steps": ["trainer.max_epochs=-1", f"trainer.max_steps={STEPS}"]}
+
+
+@pytest.fixture(scope="module")
+def whole(small_npz, tmp_path_factory):
+    """The runs that never stopped, one for each way to set a budget."""
+    folder = tmp_path_factory.mktemp("whole")
+    for name, budget in BUDGETS.items():
+        trained([*small_overrides(small_npz), *budget], folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
 @pytest.mark.parametrize("step", range(1, STEPS))
-def test_interrupted_at_every_step(small, tmp_path, interrupt_at, monkeypatch, budget, step):
-    trained([*small, *budget], tmp_path / "whole")
+def test_interrupted_at_every_step(whole, small, tmp_path, interrupt_at, monkeypatch, budget, step):
     with monkeypatch.context():
         interrupt_at(step)
-        outcome = trained([*small, *budget], tmp_path / "cut")
-    monkeypatch.undo()
+        outcome = trained([*small, *BUDGETS[budget]], tmp_path / "cut")
     assert outcome.state == "interrupted"
     assert outcome.step == step
     assert RunDirectory(tmp_path / "cut").status()["state"] == "interrupted"
+    monkeypatch.undo()
     assert resumed(tmp_path / "cut").state == "finished"
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    assert_same_run(whole / budget, tmp_path / "cut")
 
 
 @pytest.mark.parametrize("first", [1, 2, 3, 5, 6, 7, 11, 12])
@@ -87,6 +101,17 @@ def test_budget_raised_on_the_way(small, tmp_path, first):
     extra = {first}  # the shorter run logged at its own end
     assert whole["train/elbo"] == [event for event in cut["train/elbo"] if event in whole["train/elbo"]]
     assert {step for step, _ in cut["train/elbo"]} - {step for step, _ in whole["train/elbo"]} <= extra
+
+
+def test_tensorboard_shows_a_resumed_run_as_a_success(small, tmp_path, interrupt_at, monkeypatch):
+    interrupt_at(8)
+    trained(small, tmp_path / "run")
+    monkeypatch.undo()
+    tag = "_hparams_/session_end_info"
+    assert tag not in EventAccumulator(str(tmp_path / "run")).Reload().summary_metadata
+    resumed(tmp_path / "run")
+    metadata = EventAccumulator(str(tmp_path / "run")).Reload().summary_metadata[tag]
+    assert parse_session_end_info_plugin_data(metadata.plugin_data.content).status == Status.Value("STATUS_SUCCESS")
 
 
 def test_moved_in_between(small, tmp_path, interrupt_at, monkeypatch):

@@ -187,7 +187,9 @@ def test_many_runs_at_once_under_vmap_with_noise_handed_in():
 
     def loss_of(weights, buffers, beta, noise):
         with replay(noise):
-            call = torch.func.functional_call(_Loss(objective, models[0]), (prefixed(weights), prefixed(buffers)), (batch, beta))
+            call = torch.func.functional_call(
+                _Loss(objective, models[0]), (prefixed(weights), prefixed(buffers)), (batch, beta)
+            )
         return call, call
 
     noise = [torch.stack(draw) for draw in zip(*draws, strict=True)]

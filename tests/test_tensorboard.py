@@ -6,17 +6,19 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from conftest import resumed, scalars, trained
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.api_pb2 import Status
-from tensorboard.plugins.hparams.metadata import parse_session_end_info_plugin_data, parse_session_start_info_plugin_data
+from tensorboard.plugins.hparams.metadata import (
+    parse_session_end_info_plugin_data,
+    parse_session_start_info_plugin_data,
+)
 
 from vae_cli.callbacks.grid import grid, is_image
 from vae_cli.runs import RunDirectory
-
-import torch
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """Config -> data, model, objective, experiment."""
 
 import math
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.resources import files
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 import yaml
@@ -14,9 +15,28 @@ from omegaconf import DictConfig
 from vae_cli.data.base import Data
 from vae_cli.data.binarize import binarize, resolve
 from vae_cli.data.module import DataModule
-from vae_cli.experiment import Experiment
 from vae_cli.errors import ConfigError
-from vae_cli.types import Binary, Condition, Head, HeadFactory, Levels, Model, NetFactory, Objective, ObjectiveFactory, OptimizerFactory, Parts, PriorFactory, Real, Spec, StructureFactory, Support, Tokens, UnitInterval
+from vae_cli.experiment import Experiment
+from vae_cli.types import (
+    Binary,
+    Condition,
+    Head,
+    HeadFactory,
+    Levels,
+    Model,
+    NetFactory,
+    Objective,
+    ObjectiveFactory,
+    OptimizerFactory,
+    Parts,
+    PriorFactory,
+    Real,
+    Spec,
+    StructureFactory,
+    Support,
+    Tokens,
+    UnitInterval,
+)
 
 
 def build_data(config: DictConfig) -> DataModule:
@@ -24,18 +44,20 @@ def build_data(config: DictConfig) -> DataModule:
 
     Raises:
         ConfigError: where files are missing or damaged, or the likelihood cannot model the data.
+
     """
-    source = _made(config.dataset.source)
+    source = _made(config.dataset.source, "dataset.source")
     likelihood = _target(config.likelihood)
     config.dataset.binarize = resolve(config.dataset.binarize, source.support, likelihood.models)
     data = binarize(source, config.dataset.binarize)
-    _check_likelihood(data, likelihood, config)
-    condition: Condition = _made(config.condition)(data.spec)
+    _check_likelihood(data, likelihood)
+    sizes = {key: config.dataset[key] for key in ("batch_size", "eval_batch_size")}
+    _check_types(DataModule, sizes, "dataset")
+    condition: Condition = _made(config.condition, "condition")(data.spec)
     return DataModule(
         data.conditioned(condition.size),
         condition,
-        batch_size=config.dataset.batch_size,
-        eval_batch_size=config.dataset.eval_batch_size,
+        **sizes,
         seed=config.seed,
     )
 
@@ -43,12 +65,12 @@ def build_data(config: DictConfig) -> DataModule:
 def build_model(config: DictConfig, data: Spec) -> Model:
     """The model that `config` describes, its weights drawn from the seed alone."""
     torch.manual_seed(config.seed)
-    encoder: NetFactory = _made(config.architecture.encoder)
-    decoder: NetFactory = _made(config.architecture.decoder)
-    likelihood: HeadFactory = _made(config.likelihood)
-    posterior: HeadFactory = _made(config.posterior)
-    prior: PriorFactory = _made(config.prior)
-    structure: StructureFactory = _made(config.structure)
+    encoder: NetFactory = _made(config.architecture.encoder, "architecture.encoder")
+    decoder: NetFactory = _made(config.architecture.decoder, "architecture.decoder")
+    likelihood: HeadFactory = _made(config.likelihood, "likelihood")
+    posterior: HeadFactory = _made(config.posterior, "posterior")
+    prior: PriorFactory = _made(config.prior, "prior")
+    structure: StructureFactory = _made(config.structure, "structure")
     return structure(data, Parts(config.latent_dim, encoder, decoder, likelihood, posterior, prior))
 
 
@@ -57,15 +79,20 @@ def build_experiment(config: DictConfig, data: Spec) -> Experiment:
 
     Raises:
         ConfigError: where a value does not fit its part, or two parts do not fit together.
+
     """
     model = build_model(config, data)
-    make_objective: ObjectiveFactory = _made(config.objective)
+    make_objective: ObjectiveFactory = _made(config.objective, "objective")
     objective: Objective = make_objective(data, model)
     return Experiment(model, objective, _optimizer(config.optimizer), seed=config.seed)
 
 
-def _made(node: DictConfig) -> Any:
-    """What a node of the config describes; our own errors come as they are, not wrapped by Hydra."""
+def _made(node: DictConfig, name: str) -> Any:
+    """What a node of the config describes, its values of the types that the constructor asks for.
+
+    Our own errors come as they are, not wrapped by Hydra.
+    """
+    _check_types(_target(node), {key: node[key] for key in node if not str(key).startswith("_")}, name)
     try:
         return instantiate(node, _convert_="all")
     except InstantiationException as error:
@@ -74,14 +101,37 @@ def _made(node: DictConfig) -> Any:
         raise
 
 
+def _check_types(target: Callable[..., Any], values: Mapping[Any, Any], name: str) -> None:
+    """ConfigError for a number, word or switch that is of another type than the annotation says."""
+    hints = get_type_hints(target.__init__ if isinstance(target, type) else target)
+    for key, value in values.items():
+        accepted, wanted = _ACCEPTED.get(hints.get(key), ((object,), ""))
+        if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in (*accepted, object)):
+            raise ConfigError(f"{name}.{key}={value}: {wanted} is needed")
+
+
+_ACCEPTED: dict[Any, tuple[tuple[type, ...], str]] = {
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str,), "a word"),
+    bool: ((bool,), "true or false"),
+    str | None: ((str, type(None)), "a word or null"),
+}
+
+
 def _optimizer(config: DictConfig) -> OptimizerFactory:
     lr = config.lr
     if not isinstance(lr, int | float) or isinstance(lr, bool) or not (0 < lr < math.inf):
         raise ConfigError(f"optimizer.lr={lr}: a learning rate is a positive number")
-    return _made(config)
+    factory = instantiate(config, _convert_="all")
+    try:
+        factory([torch.nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"optimizer: {error}") from error
+    return factory
 
 
-def _check_likelihood(data: Data, likelihood: type[Head], config: DictConfig) -> None:
+def _check_likelihood(data: Data, likelihood: type[Head]) -> None:
     support = data.spec.support
     if type(support) in likelihood.models:
         return
@@ -116,6 +166,7 @@ def _likelihoods() -> dict[str, type[Head]]:
     return {leaf.name.removesuffix(".yaml"): _target(yaml.safe_load(leaf.read_text())) for leaf in leaves}
 
 
-def _target(leaf: Any) -> type[Head]:
+def _target(leaf: Any) -> Any:
+    """What a leaf names."""
     module, _, name = str(leaf["_target_"]).rpartition(".")
     return getattr(import_module(module), name)

@@ -22,6 +22,7 @@ class Experiment(LightningModule):
     Args:
         optimizer: called with the parameters of model and objective.
         seed: all noise of a step follows from it, the step and the process.
+
     """
 
     def __init__(self, model: Model, objective: Objective, optimizer: OptimizerFactory, *, seed: int) -> None:
@@ -97,9 +98,7 @@ class Experiment(LightningModule):
 class Sums:
     """Weighted sums of named scalars, in float64 on the device that made them."""
 
-    def __init__(
-        self, names: list[str] | None = None, totals: Tensor | None = None, examples: int = 0
-    ) -> None:
+    def __init__(self, names: list[str] | None = None, totals: Tensor | None = None, examples: int = 0) -> None:
         self._names, self._totals, self._examples = names or [], totals, examples
 
     def add(self, terms: Terms, examples: int) -> None:

@@ -41,7 +41,9 @@ class RunDirectory:
 
         Raises:
             ConfigError: where another process works in it.
+
         """
+        self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
@@ -72,6 +74,7 @@ class RunDirectory:
 
         Raises:
             ConfigError: where it is not a run, is of another version, or names something that is not trusted.
+
         """
         if not self.path.is_dir():
             raise ConfigError(f"{self.path}: there is no such run directory")
@@ -80,7 +83,7 @@ class RunDirectory:
         try:
             content = yaml.safe_load((self.path / "config.yaml").read_text())
             record = content.pop(_RECORD)
-            config = OmegaConf.create(content)
+            config = DictConfig(content)
         except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException, AttributeError, KeyError) as error:
             raise ConfigError(f"{self.path / 'config.yaml'} is damaged: {' '.join(str(error).split())}") from error
         if record.get("format") != _FORMAT:

@@ -9,4 +9,4 @@ FINAL_STEP = sys.maxsize  # validation and test use the value that a schedule en
 
 def constant(value: float) -> Schedule:
     """The same value at every step."""
-    return lambda step: value
+    return lambda _step: value

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 
 from vae_cli.build import build_data, build_experiment
@@ -24,10 +24,11 @@ from vae_cli.callbacks.progress import ProgressBar
 from vae_cli.callbacks.scalars import Scalars
 from vae_cli.callbacks.session import Hyperparameters, end_session, start_session
 from vae_cli.callbacks.tensorboard import TensorBoard
+from vae_cli.data.module import DataModule
+from vae_cli.errors import ConfigError
 from vae_cli.experiment import Experiment
 from vae_cli.precision import MixedInNetworks
 from vae_cli.runs import RunDirectory
-from vae_cli.errors import ConfigError
 
 log = logging.getLogger("vae_cli")
 
@@ -48,7 +49,7 @@ class Outcome:
     @property
     def is_first_process(self) -> bool:
         """Whether this is the process that reports, where a run has several."""
-        return rank_zero_only.rank == 0
+        return _is_first_process()
 
 
 def train(config: DictConfig, choices: Mapping[str, str], overrides: list[str], directory: RunDirectory) -> Outcome:
@@ -56,6 +57,7 @@ def train(config: DictConfig, choices: Mapping[str, str], overrides: list[str], 
 
     Raises:
         ConfigError: for what the user can put right; then nothing was written.
+
     """
     _quieten()
     run = _Run(config, directory, checkpoint=None)
@@ -87,7 +89,12 @@ def resume(config: DictConfig, record: Mapping[str, Any], directory: RunDirector
 
 def _alone(directory: RunDirectory) -> AbstractContextManager[None]:
     """The lock on the folder, held by the first process of a run; the others work under it."""
-    return directory.locked() if rank_zero_only.rank == 0 else nullcontext()
+    return directory.locked() if _is_first_process() else nullcontext()
+
+
+def _is_first_process() -> bool:
+    """Where a run has several, before and after there is a trainer to ask."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _quieten() -> None:
@@ -105,12 +112,17 @@ class _Run:
         self._config, self._directory, self._checkpoint = config, directory, checkpoint
         self._data = build_data(config)
         self.experiment = build_experiment(config, self._data.spec)
-        self._first_step, epochs = (0, 0) if checkpoint is None else _steps_and_epochs(checkpoint)
-        budget = config.trainer
-        self.spent = self._first_step >= budget.max_steps > 0 or epochs >= budget.max_epochs > 0  # trained enough
-        self._logger = TensorBoard(directory.path, purge_step=None if checkpoint is None else self._first_step + 1)
+        place = _START if checkpoint is None else _place_in(checkpoint)
+        if place.data not in (None, self._data.fingerprint):
+            raise ConfigError(
+                f"run={directory.path}: the data is not what this run began on (checksum {self._data.fingerprint}, "
+                f"then {place.data}): restore the files, or start a new run with init={directory.path}"
+            )
+        self._first_step, budget = place.step, config.trainer
+        self.spent = place.step >= budget.max_steps > 0 or place.epochs >= budget.max_epochs > 0  # trained enough
+        self._logger = TensorBoard(directory.path, purge_step=None if checkpoint is None else place.step + 1)
         self._interruption = Interruption(at_once=lambda: self._write_status("interrupted", "at once"))
-        epochs = 0 if self.spent else budget.max_epochs
+        epochs = place.epochs if self.spent else budget.max_epochs  # no more than there are: none is trained
         self._trainer = _trainer(config, epochs, directory, self._logger, self._interruption)
 
     @property
@@ -121,21 +133,20 @@ class _Run:
     def go(self, choices: Mapping[str, str]) -> Outcome:
         """Train, test, and leave a status whatever happens."""
         self._write_status("running")
-        succeeded = False
         try:
             with self._interruption.handlers(), self._log_file():
                 self._start_session(choices)
                 outcome = self._fit_and_test()
-            succeeded = outcome.state == "finished"
+            if outcome.state == "finished":
+                self._end_session(succeeded=True)
             self._write_status(outcome.state)
             return outcome
         except Exception as error:
             self._write_status("failed", reason=f"{type(error).__name__}: {error}")
+            self._end_session(succeeded=False)
             raise
         finally:
-            if self.writes:
-                end_session(self._logger.experiment, succeeded)
-                self._logger.close()
+            self._logger.close()
 
     def _fit_and_test(self) -> Outcome:
         trainer, directory = self._trainer, self._directory
@@ -180,6 +191,11 @@ class _Run:
             hyperparameters = _hyperparameters(self._config, choices)
             start_session(self._logger.experiment, hyperparameters, OmegaConf.to_yaml(self._config, resolve=True))
 
+    def _end_session(self, succeeded: bool) -> None:
+        """TensorBoard keeps the first end that it reads, so an interrupted run, which goes on, writes none."""
+        if self.writes:
+            end_session(self._logger.experiment, succeeded)
+
     def _write_status(self, state: str, reason: str | None = None) -> None:
         if self.writes:
             step = max(self._first_step, self._trainer.global_step)
@@ -223,7 +239,7 @@ def _trainer(
             log_every_n_steps=1,  # ours is Scalars'; Lightning only warns about this one
             **precision,
         )
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError, TypeError) as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
 
 
@@ -243,10 +259,22 @@ def _load_weights(experiment: Experiment, source: RunDirectory) -> None:
         raise ConfigError(f"init={source.path}: its weights do not fit this model ({reason})") from error
 
 
-def _steps_and_epochs(checkpoint: Path) -> tuple[int, int]:
-    """Optimiser steps made, and epochs completed."""
+@dataclass(frozen=True)
+class _Place:
+    """How far a checkpoint is: optimiser steps, completed epochs, and the data that they were made on."""
+
+    step: int
+    epochs: int
+    data: str | None
+
+
+_START = _Place(0, 0, None)
+
+
+def _place_in(checkpoint: Path) -> _Place:
     content = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-    return content["global_step"], content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    epochs = content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    return _Place(content["global_step"], epochs, content[DataModule.__qualname__]["fingerprint"])
 
 
 def _finished(directory: RunDirectory) -> Outcome:

@@ -12,7 +12,6 @@ import torch
 from torch import Size, Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
-
 # ---- what the data says of itself ----------------------------------------------------------------------------------
 
 
@@ -66,7 +65,8 @@ class Batch(NamedTuple):
     x: Tensor  # [B, *X]
     y: Tensor | None = None  # [B], -1 where hidden
     c: Tensor | None = None  # [B, *C]
-    index: Tensor | None = None  # [B], row in its split
+    # [B], row in its split. The name hides tuple.index, which nobody asks a batch for.
+    index: Tensor | None = None  # pyright: ignore[reportIncompatibleMethodOverride]
     mask: Tensor | None = None  # [B, *X], 1 = counted by the likelihood (padding, given quadrants, missing values)
 
 
@@ -82,7 +82,7 @@ class Site:
     p: Distribution  # likewise
 
     def log_ratio(self) -> Tensor:
-        """log q(z) - log p(z) at the draw, [S, B], nats."""
+        """Log q(z) - log p(z) at the draw, [S, B], nats."""
         return (self.q.log_prob(self.value) - self.p.log_prob(self.value)).expand(self.value.shape[:2])
 
     def kl(self) -> Tensor:
@@ -123,7 +123,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, h: Tensor, c: Tensor | None = None) -> Tensor:
-        """h [N, *in], c [N, *condition] -> [N, *out]; each network mixes c in its own way."""
+        """H [N, *in], c [N, *condition] -> [N, *out]; each network mixes c in its own way."""
 
 
 class Head(nn.Module, ABC):
@@ -147,7 +147,7 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, c: Tensor | None, infer: Infer) -> Distribution:
-        """c [B, *C] or None -> a distribution with batch shape [] or [B]; `infer` lets a prior use the encoder."""
+        """C [B, *C] or None -> a distribution with batch shape [] or [B]; `infer` lets a prior use the encoder."""
 
 
 class Model(nn.Module, ABC):
@@ -159,7 +159,7 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, z: Tensor, c: Tensor | None = None) -> Distribution:
-        """z [S, B, *Z], c [B, *C] -> p(x | z, c) with batch shape [S, B]."""
+        """Z [S, B, *Z], c [B, *C] -> p(x | z, c) with batch shape [S, B]."""
 
     @abstractmethod
     def generate(self, num: int, c: Tensor | None = None) -> Distribution:

@@ -69,6 +69,7 @@ class Checkpoints(Callback):
         max_steps: training ends there, -1 for never. (Lightning's own limit counts an epoch twice when a run resumes
             at the end of one.)
         interruption: looked at between two steps.
+
     """
 
     def __init__(self, directory: Path, every_n_steps: int, max_steps: int, interruption: Interruption) -> None:
@@ -119,9 +120,7 @@ class Checkpoints(Callback):
         if whole_epoch and not self._finished(trainer) and self._interrupted(trainer):
             raise Interrupted
 
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """The score of the weights, beside them."""
         checkpoint[MONITOR] = self._validated
 
@@ -130,7 +129,7 @@ class Checkpoints(Callback):
         return trainer.strategy.reduce_boolean_decision(self._interruption.signal is not None, all=False)
 
     def _finished(self, trainer: Trainer) -> bool:
-        epochs_done = trainer.fit_loop.epoch_progress.current.processed
+        epochs_done = trainer.fit_loop.epoch_progress.current.state_dict()["processed"]
         return epochs_done == trainer.max_epochs or trainer.global_step == self._max_steps
 
     def _save_last(self, trainer: Trainer) -> None:

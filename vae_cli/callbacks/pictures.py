@@ -43,7 +43,8 @@ class Pictures(Callback):
 
     def _draw(self, trainer: Trainer, experiment: LightningModule) -> None:
         data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it in fit)
-        assert isinstance(data, DataModule) and isinstance(experiment, Experiment)
+        assert isinstance(data, DataModule)
+        assert isinstance(experiment, Experiment)
         if not is_image(data.spec.shape) or not trainer.is_global_zero:
             return
         training = experiment.training

@@ -43,12 +43,11 @@ class ProgressBar(Callback):
     ) -> None:
         """Move it, now and then: every refresh reads figures from the device."""
         if trainer.global_step % _REFRESH_STEPS == 0 or trainer.is_last_batch:
-            assert isinstance(pl_module, Experiment) and self._task is not None
+            assert isinstance(pl_module, Experiment)
+            assert self._task is not None
             description = f"epoch {trainer.current_epoch + 1} step {trainer.global_step}"
             figures = _figures(pl_module)
-            self._progress.update(
-                self._task, completed=trainer.global_step, description=description, figures=figures
-            )
+            self._progress.update(self._task, completed=trainer.global_step, description=description, figures=figures)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take it away."""

@@ -5,11 +5,11 @@ hyper-parameters of all runs beside each other, and takes every scalar as a metr
 """
 
 import time
+from typing import Any
 
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.compat.proto import summary_pb2
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 from tensorboard.plugins.hparams.metadata import PLUGIN_DATA_VERSION, PLUGIN_NAME, SESSION_END_INFO_TAG
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
@@ -25,16 +25,18 @@ def start_session(writer: SummaryWriter, hyperparameters: Hyperparameters, confi
 
 def end_session(writer: SummaryWriter, succeeded: bool) -> None:
     """Success or failure; a run without either shows as unknown."""
-    status = Status.Value("STATUS_SUCCESS" if succeeded else "STATUS_FAILURE")
-    data = HParamsPluginData(
-        session_end_info=SessionEndInfo(status=status, end_time_secs=time.time()), version=PLUGIN_DATA_VERSION
-    )
-    plugin = SummaryMetadata.PluginData(plugin_name=PLUGIN_NAME, content=data.SerializeToString())
-    summary = Summary()
-    summary.value.add(tag=SESSION_END_INFO_TAG, metadata=SummaryMetadata(plugin_data=plugin))
+    messages: Any = plugin_data_pb2  # generated at run time, so that no type checker sees what is in them
+    summaries: Any = summary_pb2
+    statuses: Any = api_pb2
+    status = statuses.STATUS_SUCCESS if succeeded else statuses.STATUS_FAILURE
+    end = messages.SessionEndInfo(status=status, end_time_secs=time.time())
+    content = messages.HParamsPluginData(session_end_info=end, version=PLUGIN_DATA_VERSION).SerializeToString()
+    plugin = summaries.SummaryMetadata.PluginData(plugin_name=PLUGIN_NAME, content=content)
+    summary = summaries.Summary()
+    summary.value.add(tag=SESSION_END_INFO_TAG, metadata=summaries.SummaryMetadata(plugin_data=plugin))
     _write(writer, summary)
 
 
-def _write(writer: SummaryWriter, summary: Summary) -> None:
+def _write(writer: SummaryWriter, summary: Any) -> None:
     file_writer = writer._get_file_writer()  # noqa: SLF001 (the only way to a summary that has no add_* method)
     file_writer.add_summary(summary)

@@ -32,6 +32,7 @@ def continuing_arguments(arguments: list[str]) -> list[str]:
 
     Raises:
         ConfigError: where the folder is not a run, or something is to change that may not.
+
     """
     words = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
     overrides = OverridesParser.create().parse_overrides(words)
@@ -41,7 +42,10 @@ def continuing_arguments(arguments: list[str]) -> list[str]:
         return arguments
     if {"-m", "--multirun"} & set(arguments):
         raise ConfigError(f"run={folder}: -m starts runs, run= continues one; leave one of them out")
-    _, record = RunDirectory(Path(str(folder))).read_config(values.get("trust") or [])
+    trust = values.get("trust")
+    _, record = RunDirectory(Path(str(folder))).read_config(
+        [str(module) for module in trust] if isinstance(trust, list) else []
+    )
     for word, override in zip(words, overrides, strict=True):
         key = override.key_or_group
         if key not in (*_MAY_CHANGE, *_OF_THE_COMMAND) and not key.startswith(_MAY_CHANGE_BELOW):
@@ -62,7 +66,7 @@ def _quoted(text: str) -> str:
 def continued_config(
     config: DictConfig, directory: RunDirectory, overrides: list[str]
 ) -> tuple[DictConfig, Mapping[str, Any]]:
-    """The run's own config, with the budget and the place that the command line names; and the record of its choices."""
+    """The run's own config with the budget and place that the command line names, and the record of its choices."""
     own, record = directory.read_config(list(config.trust))
     for override in OverridesParser.create().parse_overrides(overrides):
         if override.key_or_group not in _OF_THE_COMMAND:

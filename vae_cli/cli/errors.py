@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,6 +25,8 @@ def run_command(command: Callable[[], int], config_name: str) -> None:
     os.environ[_TRACEBACK] = "1"  # Hydra then raises instead of printing in its own way
     try:
         status = command()
+    except KeyboardInterrupt:  # before training began; afterwards it is honoured between two steps
+        status = 128 + signal.SIGINT
     except Exception as error:
         if on_request or not is_users(error):
             raise

@@ -76,6 +76,7 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
 
     Raises:
         ConfigError: where a value is out of range, a key was added, or a root key was given that no part reads.
+
     """
     for override in overrides:
         key = override.split("=")[0]
@@ -93,6 +94,9 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
     for key in ("validate_every_n_epochs", "pictures_every_n_epochs"):
         if (value := config.logging[key]) < 0:
             raise ConfigError(f"logging.{key}={value}: 0 for never, or more")
+    clip = config.trainer.gradient_clip_val
+    if clip is not None and not clip > 0:
+        raise ConfigError(f"trainer.gradient_clip_val={clip}: a positive number, or null for no limit")
     if config.logging.progress not in ("auto", "true", "false"):
         raise ConfigError(f"logging.progress={config.logging.progress}: auto, true or false")
     if not re.fullmatch(r"[\w.-]+", config.name):

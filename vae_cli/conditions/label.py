@@ -12,6 +12,7 @@ class Label(Condition):
 
     Raises:
         ConfigError: where the data has no labels.
+
     """
 
     def __init__(self, data: Spec) -> None:

@@ -29,6 +29,7 @@ def read_amat(path: Path) -> Rows:
 
     Raises:
         ConfigError: where the file is anything else.
+
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

@@ -13,7 +13,7 @@ from vae_cli.types import Binary
 
 
 def arrays(*, path: str | None, val: float, test: float) -> Source:
-    """x [N, *X]: bool or 0/1 -> Binary, uint8 -> 256 grey levels, floats -> [0, 1] or reals; y [N]: class numbers.
+    """X [N, *X]: bool or 0/1 -> Binary, uint8 -> 256 grey levels, floats -> [0, 1] or reals; y [N]: class numbers.
 
     Args:
         path: of the file.
@@ -21,6 +21,7 @@ def arrays(*, path: str | None, val: float, test: float) -> Source:
 
     Raises:
         ConfigError: where the file or an array in it cannot be used.
+
     """
     x, y = _read(path)
     for name, fraction in (("val", val), ("test", test)):

@@ -26,6 +26,7 @@ def resolve(choice: str, support: Support, models: tuple[type, ...]) -> str:
 
     Raises:
         ConfigError: for a choice that does not exist, or that the data does not allow.
+
     """
     if choice not in CHOICES:
         raise ConfigError(f"dataset.binarize={choice}: unknown; choose one of {', '.join(CHOICES)}")
@@ -58,7 +59,7 @@ def _mapped(rows: Rows, change: Callable[[Tensor], Tensor]) -> Rows:
 
 
 def _scaled(scale: int) -> Read:
-    return lambda rows, noise: rows.float() if scale == 1 else rows.float() / scale
+    return lambda rows, _noise: rows.float() if scale == 1 else rows.float() / scale
 
 
 def _above_half(support: Support) -> Callable[[Tensor], Tensor]:

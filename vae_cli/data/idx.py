@@ -47,6 +47,7 @@ def read_idx(path: Path) -> Tensor:
 
     Raises:
         ConfigError: where the file is damaged or is not an idx file of bytes.
+
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

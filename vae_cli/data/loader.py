@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from vae_cli.errors import ConfigError
 from vae_cli.data.base import Rows, Split
+from vae_cli.errors import ConfigError
 from vae_cli.noise import derive_seed
 from vae_cli.types import Batch
 
@@ -23,6 +23,7 @@ class Loader:
         condition: fills in c (and a mask).
         seed: of the run; order and binarisation follow from it.
         shuffle: a new order every epoch. Without it, rows come in order and noise does not depend on the epoch.
+
     """
 
     def __init__(
@@ -47,7 +48,9 @@ class Loader:
         In training, the few examples that would give some processes one more than others are left out of that epoch.
         """
         if self._global_batch_size % world:
-            raise ConfigError(f"dataset.batch_size={self._global_batch_size}: {world} devices need a multiple of {world}")
+            raise ConfigError(
+                f"dataset.batch_size={self._global_batch_size}: {world} devices need a multiple of {world}"
+            )
         self._rank, self._world = rank, world
         x, y = self._rows.x, self._rows.y
         self._rows = Rows(x.to(device), None if y is None else y.to(device))

@@ -19,6 +19,7 @@ class DataModule(LightningDataModule):
     Args:
         batch_size: examples a training step, over all processes.
         eval_batch_size: examples a validation or test step; figures do not depend on it.
+
     """
 
     def __init__(
@@ -61,12 +62,7 @@ class DataModule(LightningDataModule):
         return {**self.train.state_dict(), "fingerprint": self.fingerprint}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on at that place; ConfigError where the data is not the same."""
-        if state_dict["fingerprint"] != self.fingerprint:
-            raise ConfigError(
-                f"the data is not what this run began on (checksum {self.fingerprint}, then "
-                f"{state_dict['fingerprint']}): restore the files, or start a new run with init=<this run>"
-            )
+        """Go on at that place."""
         self.train.load_state_dict({"epoch": state_dict["epoch"], "position": state_dict["position"]})
 
     def examples(self, num: int) -> Batch:

@@ -17,6 +17,7 @@ def find_file(root: str | None, folder: str, accepted: Sequence[str]) -> Path:
 
     Raises:
         ConfigError: where none is; it names the files and the place.
+
     """
     place = data_root(root) / folder
     for name in accepted:

@@ -1,8 +1,11 @@
 """A factorised density of which only some coordinates count."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, Independent
+from torch.distributions.constraints import Constraint
 
 from vae_cli.errors import ConfigError
 
@@ -16,9 +19,13 @@ class Masked(Distribution):
 
     Raises:
         ConfigError: where the density does not factorise.
+
     """
 
-    arg_constraints = {}
+    @property
+    def arg_constraints(self) -> dict[str, Constraint]:
+        """None: what can be wrong with the base is for the base to say."""
+        return {}
 
     def __init__(self, base: Distribution, mask: Tensor) -> None:
         if not isinstance(base, Independent):
@@ -39,6 +46,6 @@ class Masked(Distribution):
         per_coordinate = self.base.base_dist.log_prob(torch.where(self.mask.bool(), value, self.base.mean.detach()))
         return (self.mask * per_coordinate).flatten(-len(self.event_shape)).sum(-1)
 
-    def sample(self, sample_shape: Size = Size()) -> Tensor:  # noqa: B008 (torch's own signature)
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws of all coordinates, [*sample_shape, *batch, *event]."""
-        return self.base.sample(sample_shape)
+        return self.base.sample(Size(sample_shape))

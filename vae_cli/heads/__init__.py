@@ -1,3 +1,3 @@
 """Heads: features -> Distribution. Likelihoods and posteriors."""
 
-import vae_cli.distributions as distributions  # registers the divergences that the posteriors need
+import vae_cli.distributions  # noqa: F401 (registers the divergences that the posteriors need)

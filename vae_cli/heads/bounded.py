@@ -8,7 +8,7 @@ _LIMIT = 10.0  # ln sigma stays within (-10, 10): sigma^2 and 1 / sigma^2 stay f
 
 
 def bounded_scale(h: Tensor) -> Tensor:
-    """exp of a softly limited h: sigma = exp(10 tanh(h / 10)), about exp(h) for |h| < 3, finite for every h."""
+    """Exp of a softly limited h: sigma = exp(10 tanh(h / 10)), about exp(h) for |h| < 3, finite for every h."""
     return (_LIMIT * (h / _LIMIT).tanh()).exp()
 
 

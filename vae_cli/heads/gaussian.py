@@ -9,8 +9,8 @@ import torch
 from torch import Size, Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from vae_cli.heads.bounded import bounded_scale, unbounded
 from vae_cli.errors import ConfigError
+from vae_cli.heads.bounded import bounded_scale, unbounded
 from vae_cli.types import Head, Levels, Real, Spec, UnitInterval
 
 

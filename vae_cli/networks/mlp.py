@@ -1,12 +1,13 @@
 """Fully connected networks, plain and gated."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Size, Tensor, nn
 
-from vae_cli.networks.activations import activation as named_activation
 from vae_cli.errors import ConfigError
+from vae_cli.networks.activations import activation as named_activation
 from vae_cli.types import Network
 
 
@@ -30,7 +31,7 @@ class MLP(Network):
         )
 
     def forward(self, h: Tensor, c: Tensor | None = None) -> Tensor:
-        """h [N, *in], c [N, *condition] -> [N, *out]."""
+        """H [N, *in], c [N, *condition] -> [N, *out]."""
         return self._body(h, c)
 
 
@@ -49,7 +50,7 @@ class GatedMLP(Network):
         )
 
     def forward(self, h: Tensor, c: Tensor | None = None) -> Tensor:
-        """h [N, *in], c [N, *condition] -> [N, *out]."""
+        """H [N, *in], c [N, *condition] -> [N, *out]."""
         return self._body(h, c)
 
 
@@ -73,7 +74,7 @@ class _Stack(nn.Module):
             raise ConfigError(f"architecture.depth={depth}: 0 or more hidden layers")
         fan_in = in_shape.numel() + (condition.numel() if condition else 0)
         widths = [fan_in, *[width] * depth]
-        self.hidden = nn.Sequential(*[layer(a, b) for a, b in zip(widths, widths[1:], strict=False)])
+        self.hidden = nn.Sequential(*[layer(a, b) for a, b in pairwise(widths)])
         self.last = nn.Linear(widths[-1], out_shape.numel())
         self._out_shape = out_shape
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from vae_cli.schedules import constant
 from vae_cli.errors import ConfigError
+from vae_cli.schedules import constant
 from vae_cli.types import Batch, Model, Objective, Spec, Terms, Trace
 
 
@@ -22,6 +22,7 @@ class ELBO(Objective):
     Args:
         beta: weight of the KL, 0 or more.
         num_samples: draws of z for every example.
+
     """
 
     def __init__(self, data: Spec, model: Model, *, beta: float, num_samples: int) -> None:
@@ -34,14 +35,14 @@ class ELBO(Objective):
         self._num_samples = num_samples
 
     def forward(self, model: Model, batch: Batch, weights: Mapping[str, float | Tensor]) -> Terms:
-        """loss = -(reconstruction - beta kl), and the terms of the bound from the same trace."""
+        """Loss = -(reconstruction - beta kl), and the terms of the bound from the same trace."""
         terms = elbo_terms(model(batch, self._num_samples))
         loss = weights["beta"] * terms["kl"] - terms["reconstruction"]
         return {"loss": loss, **terms}
 
 
 def elbo_terms(trace: Trace) -> Terms:
-    """elbo = reconstruction - kl, with kl the sum of kl/<site>: batch means, 0-d, nats."""
+    """Elbo = reconstruction - kl, with kl the sum of kl/<site>: batch means, 0-d, nats."""
     reconstruction = trace.expect(trace.px.log_prob(trace.batch.x)).mean()
     kls = {f"kl/{name}": trace.expect(site.kl()).mean() for name, site in trace.sites.items()}
     kl = torch.stack(list(kls.values())).sum() if kls else torch.zeros_like(reconstruction)

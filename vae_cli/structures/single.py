@@ -1,12 +1,12 @@
-"""One latent variable: p(x, z | c) = p(z | c) p(x | z, c) with q(z | x, c) (Kingma & Welling 2014; Sohn et al. 2015)."""
+"""One latent variable: p(z | c) p(x | z, c) with q(z | x, c) (Kingma & Welling 2014; Sohn et al. 2015)."""
 
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution
 
 from vae_cli.distributions.masked import Masked
-from vae_cli.shapes import over_samples
 from vae_cli.errors import ConfigError
+from vae_cli.shapes import over_samples
 from vae_cli.types import Batch, Model, Parts, Real, Site, Spec, Trace
 
 
@@ -28,7 +28,7 @@ class Single(Model):
         self.prior = parts.prior(latent, data)
 
     def infer(self, x: Tensor, c: Tensor | None = None) -> Distribution:
-        """x [B, *X], c [B, *C] -> q(z | x, c), batch shape [B]."""
+        """X [B, *X], c [B, *C] -> q(z | x, c), batch shape [B]."""
         return self.posterior(self.encoder(self.likelihood.embed(x), c))
 
     def forward(self, batch: Batch, num_samples: int = 1) -> Trace:
@@ -42,7 +42,7 @@ class Single(Model):
         return Trace(batch, {"z": Site(z, q, p)}, px)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Distribution:
-        """z [S, B, Z], c [B, *C] -> p(x | z, c), batch shape [S, B]."""
+        """Z [S, B, Z], c [B, *C] -> p(x | z, c), batch shape [S, B]."""
         return self.likelihood(over_samples(self.decoder, self.posterior.embed(z), c))
 
     def generate(self, num: int, c: Tensor | None = None) -> Distribution:
