@@ -29,7 +29,7 @@ def test_the_last_lines(tmp_path):
         f"test ELBO            {figures['test/elbo']:10.3f} nats",
         f"test reconstruction  {figures['test/reconstruction']:10.3f} nats",
         f"test KL              {figures['test/kl']:10.3f} nats",
-        "weights              best validation ELBO (step 2)",
+        "weights              best validation loss (step 2)",
         f"run                  {place}",
         f"look at it           tensorboard --logdir {place}",
     ]

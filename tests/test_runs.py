@@ -25,7 +25,7 @@ def test_what_lies_in_it(run):
     assert (status["state"], status["step"], status["reason"]) == ("finished", 18, None)
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["unit"] == "nats per example"
-    assert metrics["weights"].startswith("best validation ELBO")
+    assert metrics["weights"].startswith("best validation loss")
 
 
 def test_nothing_in_it_names_its_place(run):

@@ -163,7 +163,7 @@ class _Run:
         if best.exists():
             content = torch.load(best, weights_only=True, map_location="cpu")
             self.experiment.load_state_dict(content["state_dict"])
-            weights = f"best validation ELBO (step {content['global_step']})"
+            weights = f"best validation loss (step {content['global_step']})"
         trainer.test(self.experiment, datamodule=self._data, verbose=False)
         figures = self.experiment.figures
         if self.writes:

@@ -23,7 +23,7 @@ from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.data.loader import Loader
 from vae_cli.experiment import Experiment
 
-MONITOR = "val/elbo"
+MONITOR = "val/loss"  # of the objective that is trained, at the values that its schedules end with
 
 
 class Interrupted(Exception):  # noqa: N818 (not an error: somebody asked)
@@ -61,7 +61,7 @@ class Interruption:
 
 
 class Checkpoints(Callback):
-    """Saves, keeps the best by validation ELBO, and stops where an interruption was asked for.
+    """Saves, keeps the best by validation loss, and stops where an interruption was asked for.
 
     Args:
         directory: of the two files.
@@ -75,7 +75,7 @@ class Checkpoints(Callback):
     def __init__(self, directory: Path, every_n_steps: int, max_steps: int, interruption: Interruption) -> None:
         self._directory, self._every_n_steps, self._max_steps = directory, every_n_steps, max_steps
         self._interruption = interruption
-        self._best = -math.inf
+        self._best = math.inf
         self._validated: float | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -110,7 +110,7 @@ class Checkpoints(Callback):
         whole_epoch = not _loader(trainer).within_epoch
         if whole_epoch:
             self._save_last(trainer)
-        if self._validated is not None and self._validated > self._best:
+        if self._validated is not None and self._validated < self._best:
             self._best = self._validated
             if not whole_epoch:
                 _save(trainer, self._directory / "best.ckpt")
