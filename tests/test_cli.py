@@ -133,7 +133,7 @@ BAD = {
     "trainer.accelerator=gpu": "trainer:",
     "trainer.precision=12": "trainer",
     "logging.every_n_steps=0": "logging.every_n_steps=0: 1 or more",
-    "logging.progress=maybe": "logging.progress=maybe: auto, true or false",
+    "logging.progress=maybe": "logging.progress=maybe: auto, always or never",
     "name=a/b": "name=a/b: letters, digits",
     "dataset=mnist": "no train-images-idx3-ubyte.gz or train-images-idx3-ubyte in ",
     "dataset=arrays": "dataset=arrays needs dataset.path=<file>",

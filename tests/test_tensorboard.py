@@ -62,8 +62,8 @@ def test_test_figures_are_logged_once_at_the_last_step(run):
 
 def test_pictures(run):
     found = events(run)
-    for name in ("samples", "reconstructions", "traversals"):
-        (event,) = found.Images(f"{name}/{name}")
+    for name, tag in (("samples", "prior"), ("reconstructions", "val"), ("traversals", "val")):
+        (event,) = found.Images(f"{name}/{tag}")
         logged = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
         saved = np.asarray(Image.open(run / "images" / f"{name}.png"))
         assert np.array_equal(logged if logged.ndim == 2 else logged[..., 0], saved)
@@ -97,6 +97,7 @@ def test_hyperparameters_and_success(run):
     assert shown["model"].string_value == "vae"
     assert {"seed", "latent_dim", "optimizer.lr", "architecture.width", "dataset.binarize"} <= shown.keys()
     assert not {name for name in shown if "path" in name or "logging" in name}
+    assert "objective.beta" not in shown, "a value that refers to another is shown once"
     assert parse_session_end_info_plugin_data(end).status == Status.Value("STATUS_SUCCESS")
 
 

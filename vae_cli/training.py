@@ -209,7 +209,7 @@ def _trainer(
     callbacks: list[Callback] = [Scalars(logs.every_n_steps), Latents()]
     if logs.pictures_every_n_epochs:
         callbacks.append(Pictures(directory.images, logs.pictures_every_n_epochs))
-    if logs.progress == "true" or (logs.progress == "auto" and sys.stderr.isatty()):
+    if logs.progress == "always" or (logs.progress == "auto" and sys.stderr.isatty()):
         callbacks.append(ProgressBar(Console(stderr=True), settings.max_steps))
     callbacks.append(
         Checkpoints(directory.checkpoints, logs.checkpoint_every_n_steps, settings.max_steps, interruption)
@@ -284,16 +284,17 @@ def _finished(directory: RunDirectory) -> Outcome:
 
 
 def _hyperparameters(config: DictConfig, choices: Mapping[str, str]) -> Hyperparameters:
-    """The choice on every axis, and every number, word and switch below it, flat."""
-    content = OmegaConf.to_container(config, resolve=True)
-    flat = dict(_flatten(content, ""))
-    kept = {key: value for key, value in flat.items() if not key.startswith(_NOT_HYPERPARAMETERS)}
+    """The choice on every axis, and every number, word and switch below it, flat and once: no interpolations."""
+    kept = {key: value for key, value in _flatten(config, "") if not key.startswith(_NOT_HYPERPARAMETERS)}
     return {**{key: str(value) for key, value in choices.items()}, **kept}
 
 
-def _flatten(node: Any, prefix: str) -> list[tuple[str, bool | str | float | int]]:
-    if isinstance(node, dict):
-        inner = [(f"{prefix}.{key}" if prefix else str(key), value) for key, value in node.items()]
-        return [item for key, value in inner for item in _flatten(value, key)]
-    hidden = prefix.endswith(("_target_", "_partial_")) or ".source." in prefix or prefix.endswith((".root", ".path"))
-    return [] if hidden or not isinstance(node, bool | str | float | int) else [(prefix, node)]
+def _flatten(node: DictConfig, prefix: str) -> Iterator[tuple[str, bool | str | float | int]]:
+    for key in map(str, node):
+        if key in ("_target_", "_partial_", "source", "root", "path") or OmegaConf.is_interpolation(node, key):
+            continue
+        value = node[key]
+        if isinstance(value, DictConfig):
+            yield from _flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, bool | str | float | int):
+            yield f"{prefix}{key}", value

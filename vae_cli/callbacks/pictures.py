@@ -18,6 +18,7 @@ from vae_cli.types import Batch
 _COLUMNS, _ROWS = 10, 8
 _WIDEST = 3.0  # traversals cover 99.7 % of a standard normal prior
 _MOST_DIMENSIONS = 10
+_TAGS = {"samples": "samples/prior", "reconstructions": "reconstructions/val", "traversals": "traversals/val"}
 
 
 class Pictures(Callback):
@@ -54,7 +55,7 @@ class Pictures(Callback):
         experiment.train(training)
         self._directory.mkdir(exist_ok=True)
         for name, picture in pictures.items():
-            tensorboard_of(trainer.logger).experiment.add_image(f"{name}/{name}", picture, trainer.global_step)
+            tensorboard_of(trainer.logger).experiment.add_image(_TAGS[name], picture, trainer.global_step)
             _save(picture, self._directory / f"{name}.png")
 
 

@@ -97,8 +97,8 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
     clip = config.trainer.gradient_clip_val
     if clip is not None and not clip > 0:
         raise ConfigError(f"trainer.gradient_clip_val={clip}: a positive number, or null for no limit")
-    if config.logging.progress not in ("auto", "true", "false"):
-        raise ConfigError(f"logging.progress={config.logging.progress}: auto, true or false")
+    if config.logging.progress not in ("auto", "always", "never"):
+        raise ConfigError(f"logging.progress={config.logging.progress}: auto, always or never")
     if not re.fullmatch(r"[\w.-]+", config.name):
         raise ConfigError(f"name={config.name}: letters, digits, '.', '_' and '-' alone: folders are named after it")
     given = {override.split("=")[0] for override in overrides}
