@@ -136,6 +136,7 @@ BAD = {
     "logging.progress=maybe": "logging.progress=maybe: auto, always or never",
     "name=a/b": "name=a/b: letters, digits",
     "dataset=mnist": "no train-images-idx3-ubyte.gz or train-images-idx3-ubyte in ",
+    "dataset.source.val=0": "1797 examples cannot be split into 1617 for training, 0 for validation",
     "dataset=arrays": "dataset=arrays needs dataset.path=<file>",
     "dataset.binarize=none": "choose likelihood=gaussian",
     "likelihood=gaussian dataset.binarize=static": "choose likelihood=bernoulli",

@@ -131,7 +131,7 @@ def test_auto_binarises_for_bernoulli_alone(small):
         ("objective.num_samples=0", "num_samples=0"),
         ("dataset.batch_size=0", "dataset.batch_size=0"),
         ("dataset.val=0", "dataset.val=0"),
-        ("dataset.val=0.9", "leave one split of them empty"),
+        ("dataset.val=0.9", "cannot be split into"),
         ("dataset.path=nowhere.npz", "there is no such file"),
     ],
 )

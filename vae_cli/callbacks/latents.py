@@ -49,7 +49,7 @@ def validation_trace(trainer: Trainer, experiment: Experiment, examples: int) ->
 def active_units(site: Site) -> int:
     """Dimensions u with Var_x(E_q[u]) > 0.01 (Burda et al. 2016, section 5.2)."""
     means = site.q.mean.flatten(0, -2)  # [B, Z]
-    return int((means.var(0) > ACTIVE).sum())
+    return int((means.var(0, correction=0) > ACTIVE).sum())
 
 
 def kl_per_dimension(site: Site) -> Tensor | None:

@@ -28,10 +28,6 @@ def arrays(*, path: str | None, val: float, test: float) -> Source:
         if not (0 < fraction < 1):
             raise ConfigError(f"dataset.{name}={fraction}: a fraction between 0 and 1")
     num_val, num_test = round(val * len(x)), round(test * len(x))
-    if min(num_val, num_test, len(x) - num_val - num_test) < 1:
-        raise ConfigError(
-            f"{path} holds {len(x)} examples; dataset.val={val} dataset.test={test} leave one split of them empty"
-        )
     support = support_of(x)
     stored = x.to(torch.uint8) if isinstance(support, Binary) else x
     return Source(*random_split(Rows(stored, y), num_val, num_test), support=support)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Size, Tensor
 
+from vae_cli.errors import ConfigError
 from vae_cli.types import Binary, Levels, Real, Spec, Support, UnitInterval
 
 Read = Callable[[Tensor, torch.Generator], Tensor]  # stored rows [B, *X], noise -> x [B, *X] in float32
@@ -37,13 +38,20 @@ class Source:
     test: Rows
     support: Support
 
+    def __post_init__(self) -> None:
+        sizes = [len(rows.x) for rows in (self.train, self.val, self.test)]
+        if min(sizes) < 1:
+            raise ConfigError(
+                f"training, validation and test have {' / '.join(map(str, sizes))} examples: each needs at least one"
+            )
+
     def spec(self) -> Spec:
-        """Shape, support, number of labels, size and mean of the training split."""
-        labels = None if self.train.y is None else int(self.train.y.max()) + 1
+        """Shape, support, number of labels, and size and mean of the training split."""
+        labels = [int(rows.y.max()) + 1 for rows in (self.train, self.val, self.test) if rows.y is not None]
         shape, size = self.train.x.shape[1:], len(self.train.x)
         total = np.add.reduce(self.train.x.numpy(), axis=0, dtype=np.float64)
         mean = torch.from_numpy(np.asarray(total / (size * scale_of(self.support)), np.float32))
-        return Spec(Size(shape), self.support, classes=labels, size=size, mean=mean)
+        return Spec(Size(shape), self.support, classes=max(labels, default=None), size=size, mean=mean)
 
     def fingerprint(self) -> str:
         """Changes when a stored value, an order or a split changes; a run resumes only on the data that it began on."""
@@ -97,5 +105,10 @@ def random_split(rows: Rows, val: int, test: int) -> tuple[Rows, Rows, Rows]:
     """Train, validation and test rows by one fixed permutation, the same for every seed of a run."""
     order = torch.randperm(len(rows.x), generator=torch.Generator().manual_seed(0))
     train = len(order) - val - test
+    if min(train, val, test) < 1:
+        raise ConfigError(
+            f"{len(order)} examples cannot be split into {train} for training, {val} for validation and {test} for "
+            "test: each needs at least one"
+        )
     first, second, third = order.split([train, val, test])
     return rows.take(first), rows.take(second), rows.take(third)

@@ -32,9 +32,7 @@ def idx_images(
     """256 grey levels, [1, H, W], with labels; the last `val` training examples are the validation split."""
     x = read_idx(find_file(root, folder, train_images)).unsqueeze(1)
     y = read_idx(find_file(root, folder, train_labels)).long()
-    train = len(x) - val
-    if train < 1:
-        raise ConfigError(f"dataset.source.val={val}: leaves no training example of {len(x)}")
+    train = max(0, len(x) - val)
     test = Rows(
         read_idx(find_file(root, folder, test_images)).unsqueeze(1),
         read_idx(find_file(root, folder, test_labels)).long(),
