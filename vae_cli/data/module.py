@@ -14,7 +14,7 @@ from vae_cli.types import Batch
 
 
 class DataModule(LightningDataModule):
-    """Three loaders over one `Data`, moved to the trainer's device when training asks for them.
+    """Three loaders over one `Data`, on the trainer's device.
 
     Args:
         batch_size: examples a training step, over all processes.
@@ -41,17 +41,23 @@ class DataModule(LightningDataModule):
         self.val = Loader(data.val, batch_size=eval_batch_size, shuffle=False, **common)
         self.test = Loader(data.test, batch_size=eval_batch_size, shuffle=False, **common)
 
+    def setup(self, stage: str) -> None:
+        """Lay all rows on the trainer's device."""
+        assert self.trainer is not None
+        for loader in (self.train, self.val, self.test):
+            loader.at(self.trainer.strategy.root_device, self.trainer.global_rank, self.trainer.world_size)
+
     def train_dataloader(self) -> Loader:
         """Shuffled training batches."""
-        return self._placed(self.train)
+        return self.train
 
     def val_dataloader(self) -> Loader:
         """Validation batches, in order."""
-        return self._placed(self.val)
+        return self.val
 
     def test_dataloader(self) -> Loader:
         """Test batches, in order."""
-        return self._placed(self.test)
+        return self.test
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Batches are made where they are used."""
@@ -71,10 +77,6 @@ class DataModule(LightningDataModule):
         if labels is None:
             return self.val.peek(torch.arange(min(num, self.val.num_rows())))
         return self.val.peek(_one_class_a_column(labels.cpu(), num))
-
-    def _placed(self, loader: Loader) -> Loader:
-        assert self.trainer is not None
-        return loader.at(self.trainer.strategy.root_device, self.trainer.global_rank, self.trainer.world_size)
 
 
 def _one_class_a_column(labels: Tensor, num: int) -> Tensor:
