@@ -35,7 +35,7 @@ def source():
 def loader(split, batch_size=7, shuffle=True, seed=0, rank=0, world=1):
     unconditional = Unconditional(Spec(Size(), Real()))
     made = Loader(split, batch_size=batch_size, condition=unconditional, seed=seed, shuffle=shuffle)
-    return made.at(CPU, rank, world)
+    return made.to(CPU).share(rank, world)
 
 
 # ---- splits and specs ----------------------------------------------------------------------------------------------
@@ -107,6 +107,34 @@ def test_dynamic_is_fresh_in_training_and_frozen_in_validation():
     first, second = (next(iter(batches)).x for batches in validation)
     assert torch.equal(first, second)
     assert set(first.unique().tolist()) == {0.0, 1.0}
+
+
+def test_each_split_is_frozen_with_noise_of_its_own():
+    rows = Rows(torch.full((2000, 1), 128, dtype=torch.uint8))
+    data = binarize(Source(rows, rows, rows, Levels(256)), "static")
+    train, val, test = (split.rows.x.float() for split in (data.train, data.val, data.test))
+    for one, other in ((train, val), (val, test), (train, test)):
+        assert abs(float(((one - 0.5) * (other - 0.5)).mean())) < 5 * 0.25 / 2000**0.5
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "message"),
+    [
+        (Rows(torch.zeros(9, 2)), Rows(torch.zeros(9, 3)), "different shapes"),
+        (Rows(torch.zeros(9, 2)), Rows(torch.zeros(0, 2)), "each needs at least one"),
+    ],
+)
+def test_splits_must_fit_together(train, val, message):
+    with pytest.raises(ConfigError, match=message):
+        Source(train, val, train, Real())
+
+
+def test_labels_must_fit_the_examples():
+    with pytest.raises(ConfigError, match="9 examples have 8 labels"):
+        Rows(torch.zeros(9, 2), torch.zeros(8))
+    rows = Rows(torch.zeros(9, 2), torch.full((9,), 10**9))
+    with pytest.raises(ConfigError, match="number the classes 0, 1"):
+        Source(rows, rows, rows, Real()).spec()
 
 
 def test_static_freezes_training_too():

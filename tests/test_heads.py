@@ -74,7 +74,9 @@ def test_replay_is_the_original_alone_and_under_vmap(group, choice):
         with replay(drawn):
             return draw(one)
 
-    vmapped = torch.func.vmap(with_noise, in_dims=(0, 0), randomness="error")(h, noise.draws)
+    # torch.multinomial folds the batch axes into one: here they are taken apart again, sample by sample
+    draws = [drawn if len(drawn) == S else drawn.unflatten(0, (S, -1)) for drawn in noise.draws]
+    vmapped = torch.func.vmap(with_noise, in_dims=(0, 0), randomness="error")(h, draws)
     torch.testing.assert_close(vmapped, (value, log_prob))
 
 
@@ -114,6 +116,59 @@ def test_gaussians_keep_their_constants(choice):
     squares = (x - mean) ** 2 / (2 * (2 * log_sigma).exp())
     expected = (-0.5 * math.log(2 * math.pi) - log_sigma - squares).sum((1, 2, 3))
     torch.testing.assert_close(part(h).log_prob(x), expected, rtol=1e-6, atol=1e-6)
+
+
+MASSES = ["categorical", "discretized_logistic", "logistic_mixture"]
+
+
+@pytest.mark.parametrize("choice", MASSES)
+@pytest.mark.parametrize("size", [0.1, 1.0, 30.0])
+def test_probabilities_of_levels_add_up_to_one(choice, size):
+    part = head("likelihood", choice, (2, 1, 2))
+    levels = torch.linspace(0, 1, 256, dtype=torch.float64)[:, None, None, None, None].expand(-1, B, 2, 1, 2)
+    values = part(size * features(part, B).double()).base_dist
+    probabilities = values.log_prob(levels).exp()
+    torch.testing.assert_close(probabilities.sum(0), torch.ones(B, 2, 1, 2).double(), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(values.mean, (probabilities * levels).sum(0), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("choice", MASSES)
+def test_samples_are_levels_with_their_probabilities(choice):
+    part = head("likelihood", choice, (2,))
+    values = part(features(part)).base_dist
+    draws = values.sample(torch.Size((100_000,))) * 255
+    torch.testing.assert_close(draws, draws.round(), rtol=0, atol=1e-4)
+    levels = torch.linspace(0, 1, 256)[:, None].expand(-1, 2)
+    expected = values.log_prob(levels).exp()
+    frequencies = torch.stack([(draws.round() == level).float().mean(0) for level in range(256)])
+    assert ((frequencies - expected).abs() <= 5 * (expected / 100_000).sqrt() + 1e-4).all()
+
+
+def test_discretized_logistic_is_the_difference_of_two_sigmoids():
+    """sigma((x + 1/2 step - mu) / s) - sigma((x - 1/2 step - mu) / s), written out at moderate arguments."""
+    part = head("likelihood", "discretized_logistic", (3,))
+    h = torch.randn(B, 6, dtype=torch.float64)
+    mean, scale = h[:, :3], torch.exp(10 * torch.tanh(h[:, 3:] / 10))
+    x = torch.tensor([0.0, 100 / 255, 1.0]).double().expand(B, 3)
+    upper = torch.sigmoid((x + 0.5 / 255 - mean) / scale)
+    lower = torch.sigmoid((x - 0.5 / 255 - mean) / scale)
+    upper[:, 2], lower[:, 0] = 1.0, 0.0
+    torch.testing.assert_close(part(h).log_prob(x), (upper - lower).log().sum(1))
+
+
+def test_continuous_bernoulli_integrates_to_one():
+    part = head("likelihood", "continuous_bernoulli", (5,))
+    density = part(torch.tensor([-8.0, -1.0, 0.0, 0.001, 5.0])).base_dist
+    x = (torch.arange(200_000) + 0.5) / 200_000
+    total = density.log_prob(x[:, None].expand(-1, 5)).exp().mean(0)
+    torch.testing.assert_close(total, torch.ones(5), rtol=1e-3, atol=0)
+
+
+def test_laplace_keeps_its_constant():
+    part = head("likelihood", "laplace", (3,))
+    h, x = torch.randn(B, 3), torch.randn(B, 3)
+    expected = (-math.log(2 * 0.1) - (x - h).abs() / 0.1).sum(1)
+    torch.testing.assert_close(part(h).log_prob(x), expected)
 
 
 def test_learned_sigma_finds_the_standard_deviation():

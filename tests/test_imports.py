@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "vae_cli"
 LAYERS = [
-    {"errors"},
+    {"errors", "files"},
     {"types"},
     {"shapes", "schedules", "noise", "distributions"},
     {"networks"},

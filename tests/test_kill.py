@@ -109,8 +109,9 @@ def test_second_interrupt_ends_at_once(small, tmp_path, monkeypatch):
     os.kill(process.pid, signal.SIGCONT)
     os.kill(process.pid, signal.SIGINT)
     process.join(30)
-    assert process.exitcode is not None
-    assert RunDirectory(tmp_path / "run").status()["state"] == "interrupted"
+    assert process.exitcode == 128 + signal.SIGINT
+    status = RunDirectory(tmp_path / "run").status()
+    assert (status["state"], status["reason"]) == ("interrupted", "at once")
 
 
 def test_a_directory_serves_one_process(small, tmp_path):

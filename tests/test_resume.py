@@ -1,5 +1,7 @@
 """A run that was interrupted anywhere and resumed is, bit for bit, the run that never stopped."""
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from tensorboard.plugins.hparams.metadata import parse_session_end_info_plugin_d
 
 from vae_cli.callbacks import checkpoints
 from vae_cli.callbacks.checkpoints import Checkpoints
-from vae_cli.errors import ConfigError
+from vae_cli.errors import ConfigError, TrainingError
+from vae_cli.experiment import Experiment
 from vae_cli.runs import RunDirectory
 
 STEPS = 18  # three epochs of six
@@ -101,6 +104,91 @@ def test_budget_raised_on_the_way(small, tmp_path, first):
     extra = {first}  # the shorter run logged at its own end
     assert whole["train/elbo"] == [event for event in cut["train/elbo"] if event in whole["train/elbo"]]
     assert {step for step, _ in cut["train/elbo"]} - {step for step, _ in whole["train/elbo"]} <= extra
+
+
+class Killed(BaseException):
+    """As if the process were gone: nothing in the program catches it."""
+
+
+def killed(monkeypatch, owner, name, when, overrides, path):
+    """A run that dies where `owner.name` is called and `when(arguments)` holds."""
+    original = getattr(owner, name)
+
+    def die(self, *arguments):
+        if when(self, *arguments):
+            raise Killed
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, die)
+        with pytest.raises(Killed):
+            trained(overrides, path)
+
+
+@pytest.mark.parametrize("step", [6, 12])
+@pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
+def test_killed_before_either_checkpoint(whole, small, tmp_path, monkeypatch, name, step):
+    when = lambda self, trainer, file: trainer.global_step == step and file == name
+    killed(monkeypatch, Checkpoints, "_save", when, small, tmp_path / "cut")
+    resumed(tmp_path / "cut")
+    assert_same_run(whole / "epochs", tmp_path / "cut")
+
+
+@pytest.mark.parametrize(("owner", "name"), [(Experiment, "validation_step"), (Experiment, "test_step")])
+def test_killed_in_the_last_validation_or_the_test(small, tmp_path, monkeypatch, owner, name):
+    """Where training ends inside an epoch, after its last step."""
+    overrides = [*small, "trainer.max_steps=14"]
+    trained(overrides, tmp_path / "whole")
+    when = lambda self, batch, index: self.global_step == 14
+    killed(monkeypatch, owner, name, when, overrides, tmp_path / "cut")
+    resumed(tmp_path / "cut")
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_killed_before_the_first_checkpoint(whole, small, tmp_path, monkeypatch):
+    when = lambda self, batch, index: self.global_step == 5
+    killed(monkeypatch, Experiment, "training_step", when, small, tmp_path / "cut")
+    resumed(tmp_path / "cut")
+    assert_same_run(whole / "epochs", tmp_path / "cut")
+
+
+def test_init_is_not_forgotten_before_the_first_checkpoint(small, tmp_path, monkeypatch):
+    trained([*small, "seed=5"], tmp_path / "source")
+    overrides = [*small, f"init={tmp_path / 'source'}"]
+    trained(overrides, tmp_path / "whole")
+    when = lambda self, batch, index: self.global_step == 5
+    killed(monkeypatch, Experiment, "training_step", when, overrides, tmp_path / "cut")
+    resumed(tmp_path / "cut")
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_the_test_lets_it_finish(small, tmp_path, monkeypatch, number):
+    original = Experiment.test_step
+    monkeypatch.setattr(Experiment, "test_step", lambda self, *a: (os.kill(os.getpid(), number), original(self, *a))[1])
+    outcome = trained(small, tmp_path / "run")
+    assert (outcome.state, outcome.signal) == ("finished", number)
+
+
+def test_a_non_finite_loss_keeps_the_last_checkpoint(small, tmp_path, monkeypatch):
+    from vae_cli.objectives import bounds
+
+    original, calls = bounds.elbo_terms, []
+
+    def break_at_the_tenth(trace):
+        calls.append(trace)
+        terms = original(trace)
+        if len(calls) == 10:
+            terms["kl/z"] = terms["kl/z"] * torch.inf
+        return terms
+
+    monkeypatch.setattr(bounds, "elbo_terms", break_at_the_tenth)
+    with pytest.raises(TrainingError, match="train/kl/z is inf at step 9"):  # one of the ten was the validation
+        trained(small, tmp_path / "run")
+    status = RunDirectory(tmp_path / "run").status()
+    assert status["state"] == "failed"
+    assert "train/kl/z is inf" in status["reason"]
+    assert state(tmp_path / "run")["global_step"] == 6
 
 
 def test_tensorboard_shows_a_resumed_run_as_a_success(small, tmp_path, interrupt_at, monkeypatch):

@@ -18,6 +18,7 @@ from tensorboard.plugins.hparams.metadata import (
 )
 
 from vae_cli.callbacks.grid import grid, is_image
+from vae_cli.callbacks.pictures import _rows
 from vae_cli.runs import RunDirectory
 
 
@@ -131,3 +132,10 @@ def test_grid_lays_images_out_row_by_row():
     assert corners == [[0, 26, 51], [76, 102, 128]]
     assert is_image(torch.Size((3, 4, 4)))
     assert not is_image(torch.Size((5,)))
+    assert not is_image(torch.Size((1, 1, 1000))), "a row of numbers"
+
+
+def test_every_reconstruction_stands_below_its_original():
+    rows = _rows(torch.arange(14.0)[:, None], 10)
+    assert [len(row) for row in rows] == [10, 10]
+    assert rows[1][4:].flatten().tolist() == [0.5] * 6

@@ -71,7 +71,14 @@ def build_model(config: DictConfig, data: Spec) -> Model:
     posterior: HeadFactory = _made(config.posterior, "posterior")
     prior: PriorFactory = _made(config.prior, "prior")
     structure: StructureFactory = _made(config.structure, "structure")
-    return structure(data, Parts(config.latent_dim, encoder, decoder, likelihood, posterior, prior))
+    try:
+        return structure(data, Parts(config.latent_dim, encoder, decoder, likelihood, posterior, prior))
+    except RuntimeError as error:
+        if "allocate" in str(error):
+            raise ConfigError(
+                "the model does not fit into memory: choose a smaller architecture or latent_dim"
+            ) from error
+        raise
 
 
 def build_experiment(config: DictConfig, data: Spec) -> Experiment:
@@ -123,6 +130,7 @@ def _optimizer(config: DictConfig) -> OptimizerFactory:
     lr = config.lr
     if not isinstance(lr, int | float) or isinstance(lr, bool) or not (0 < lr < math.inf):
         raise ConfigError(f"optimizer.lr={lr}: a learning rate is a positive number")
+    _target(config)
     factory = instantiate(config, _convert_="all")
     try:
         factory([torch.nn.Parameter(torch.zeros(1))])
@@ -167,6 +175,12 @@ def _likelihoods() -> dict[str, type[Head]]:
 
 
 def _target(leaf: Any) -> Any:
-    """What a leaf names."""
-    module, _, name = str(leaf["_target_"]).rpartition(".")
-    return getattr(import_module(module), name)
+    """What a leaf names; ConfigError where there is no such thing."""
+    target = str(leaf["_target_"])
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"_target_: {target} cannot be imported ({error}); your own modules are found in the folders of PYTHONPATH"
+        ) from error

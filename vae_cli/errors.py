@@ -1,5 +1,9 @@
-"""The one error that users cause. Imports nothing, so that commands can report it before torch is loaded."""
+"""The errors that users read in one line. Imports nothing, so that commands can report them before torch is loaded."""
 
 
 class ConfigError(ValueError):
-    """Something that a user can put right: what was wrong, the value found, what would work, in one line."""
+    """Something that a user can put right: what was wrong, the value found, what would work."""
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on: which term, at which step, and what was kept."""

@@ -4,13 +4,15 @@ Lightning's `self.log` costs 0.3 to 0.5 ms a scalar and step, so training adds i
 it. The sums are part of the checkpoint: a resumed run logs what the uninterrupted one does.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
+from vae_cli.errors import TrainingError
 from vae_cli.noise import derive_seed, stream
 from vae_cli.schedules import FINAL_STEP
 from vae_cli.types import Batch, Model, Objective, OptimizerFactory, Terms
@@ -39,17 +41,27 @@ class Experiment(LightningModule):
         """Every schedule of the objective at an absolute optimiser step."""
         return {name: schedule(step) for name, schedule in self.objective.schedules.items()}
 
-    def drain(self, empty: bool = True) -> dict[str, float]:
-        """Means over the training examples, of all processes, since the last time the sums were emptied."""
+    def drain(self) -> dict[str, float]:
+        """Means over the training examples, of all processes, since the last time; empties the sums.
+
+        Raises:
+            TrainingError: where one of them is not a finite number.
+        """
         means = self._training_sums.over_processes(self.trainer.strategy.reduce).means()
-        if empty:
-            self._training_sums = Sums()
+        _refuse_non_finite(means, f"step {self.global_step} or shortly before")
+        self._training_sums = Sums()
         return means
+
+    def means_here(self) -> dict[str, float]:
+        """Means over the training examples of this process alone; nothing is emptied."""
+        return self._training_sums.means()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; its noise follows from (seed, step, process)."""
         torch.manual_seed(derive_seed(self._seed, "step", self.global_step, self.global_rank))
         terms = self.objective(self.model, batch, self.schedule_values(self.global_step))
+        if self.device.type == "cpu":  # elsewhere the host would wait for the device: `drain` finds out
+            _refuse_non_finite({name: term.item() for name, term in terms.items()}, f"step {self.global_step + 1}")
         self._training_sums.add(terms, len(batch.x))
         return terms["loss"]
 
@@ -75,7 +87,9 @@ class Experiment(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the sums that wait to be logged."""
-        checkpoint["training_sums"] = self._training_sums.over_processes(self.trainer.strategy.reduce).state()
+        sums = self._training_sums.over_processes(self.trainer.strategy.reduce)
+        _refuse_non_finite(sums.means(), f"step {self.global_step} or shortly before")
+        checkpoint["training_sums"] = sums.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes them up again."""
@@ -91,8 +105,19 @@ class Experiment(LightningModule):
     def _log_evaluation(self, split: str) -> None:
         means = self._evaluation_sums.over_processes(self.trainer.strategy.reduce).means()
         self._evaluation_sums = Sums()
+        _refuse_non_finite(means, f"step {self.global_step}", split)
         self.figures = {f"{split}/{name}": value for name, value in means.items()}
         self.log_dict(self.figures, logger=False)  # for callbacks that monitor a figure
+
+
+def _refuse_non_finite(values: Mapping[str, float], when: str, split: str = "train") -> None:
+    """TrainingError that names the term, the parts of the bound before their sums."""
+    wrong = [name for name in reversed(list(values)) if not math.isfinite(values[name])]
+    if wrong:
+        raise TrainingError(
+            f"{split}/{wrong[0]} is {values[wrong[0]]} at {when}: training stopped and the last checkpoint is kept; "
+            "try a smaller optimizer.lr, trainer.gradient_clip_val, or a likelihood of another scale"
+        )
 
 
 class Sums:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins.precision import MixedPrecision
+from pytorch_lightning.plugins.precision import MixedPrecision, Precision
+from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 
 from vae_cli.types import Network
@@ -18,8 +19,23 @@ from vae_cli.types import Network
 class MixedInNetworks(MixedPrecision):
     """`16-mixed` or `bf16-mixed`, for networks alone."""
 
+    _converted = False
+
+    def clip_gradients(
+        self,
+        optimizer: torch.optim.Optimizer,
+        clip_val: int | float = 0.0,
+        gradient_clip_algorithm: GradClipAlgorithmType = GradClipAlgorithmType.NORM,
+    ) -> None:
+        """Lightning refuses to clip for fused optimisers, which is right only where gradients are scaled."""
+        clip = Precision.clip_gradients if self.scaler is None else MixedPrecision.clip_gradients
+        clip(self, optimizer, clip_val, gradient_clip_algorithm)
+
     def convert_module(self, module: nn.Module) -> nn.Module:
-        """Wrap the forward of every network in place; the keys of its state stay."""
+        """Wrap the forward of every network in place, once; the keys of its state stay."""
+        if self._converted:  # for training; testing asks again
+            return module
+        self._converted = True
         dtype = torch.bfloat16 if self.precision == "bf16-mixed" else torch.float16
         for part in module.modules():
             if isinstance(part, Network):

@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vae_cli import __version__
 from vae_cli.errors import ConfigError
+from vae_cli.files import replacing
 
 _FORMAT = 1  # of the run directory; raised when older ones can no longer be read
 _RECORD = "recorded"  # key of config.yaml that is about the run, not part of its config
@@ -84,11 +85,19 @@ class RunDirectory:
             content = yaml.safe_load((self.path / "config.yaml").read_text())
             record = content.pop(_RECORD)
             config = DictConfig(content)
-        except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException, AttributeError, KeyError) as error:
+            written = record["format"], record["version"], record["choices"], record["overrides"]
+        except (
+            yaml.YAMLError,
+            UnicodeDecodeError,
+            OmegaConfBaseException,
+            AttributeError,
+            KeyError,
+            TypeError,
+        ) as error:
             raise ConfigError(f"{self.path / 'config.yaml'} is damaged: {' '.join(str(error).split())}") from error
-        if record.get("format") != _FORMAT:
+        if written[0] != _FORMAT:
             raise ConfigError(
-                f"{self.path} was written by version {record.get('version')} in another format: "
+                f"{self.path} was written by version {written[1]} in another format: "
                 f"this is {__version__}, install that version to read it"
             )
         _check_targets(content, trust, self.path)
@@ -118,9 +127,8 @@ class RunDirectory:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text)
-    temporary.replace(path)
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def _check_targets(content: Any, trust: list[str], run: Path) -> None:
@@ -131,14 +139,15 @@ def _check_targets(content: Any, trust: list[str], run: Path) -> None:
         if target in own or (module in trust and _defined_in(module, name)):
             continue
         raise ConfigError(
-            f"{run / 'config.yaml'} names {target}, which is none of ours: "
-            "if you wrote it, add trust=[<the module that defines it>]"
+            f"{run / 'config.yaml'} names {target}, which is none of ours: if you wrote it, add trust=[{module}]"
         )
 
 
 def _defined_in(module: str, name: str) -> bool:
-    """Whether the module itself defines the name; what it merely imported is not vouched for."""
-    return getattr(getattr(import_module(module), name, None), "__module__", None) == module
+    """Whether the module or package itself defines the name; what it imported from elsewhere is not vouched for."""
+    found = getattr(import_module(module), name, None)
+    home = str(getattr(found, "__module__", ""))
+    return getattr(found, "__qualname__", None) == name and (home == module or home.startswith(f"{module}."))
 
 
 def _leaves(folder: Traversable) -> Iterator[Traversable]:

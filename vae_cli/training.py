@@ -17,7 +17,13 @@ from pytorch_lightning import Callback, Trainer
 from rich.console import Console
 
 from vae_cli.build import build_data, build_experiment
-from vae_cli.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints, Interrupted, Interruption
+from vae_cli.callbacks.checkpoints import (
+    AtomicCheckpointIO,
+    Checkpoints,
+    Interrupted,
+    Interruption,
+    load_checkpoint,
+)
 from vae_cli.callbacks.latents import Latents
 from vae_cli.callbacks.pictures import Pictures
 from vae_cli.callbacks.progress import ProgressBar
@@ -44,7 +50,7 @@ class Outcome:
     step: int
     weights: str  # which weights the figures are of
     figures: Mapping[str, float]  # by tag, nats
-    signal: int | None = None  # that interrupted it
+    signal: int | None = None  # that came during the run, whether or not there was anything left to interrupt
 
     @property
     def is_first_process(self) -> bool:
@@ -79,7 +85,9 @@ def resume(config: DictConfig, record: Mapping[str, Any], directory: RunDirector
     _quieten()
     with _alone(directory):
         checkpoint = directory.checkpoints / "last.ckpt"
-        run = _Run(config, directory, checkpoint if checkpoint.exists() else None)
+        run = _Run(config, directory, checkpoint if checkpoint.exists() else None, resuming=True)
+        if config.init is not None and not checkpoint.exists():
+            _load_weights(run.experiment, RunDirectory(Path(config.init)))
         if run.spent and directory.status().get("state") == "finished":
             return _finished(directory)
         if run.writes:
@@ -108,7 +116,9 @@ def _quieten() -> None:
 class _Run:
     """A trainer with all that it needs, built before anything is written."""
 
-    def __init__(self, config: DictConfig, directory: RunDirectory, checkpoint: Path | None) -> None:
+    def __init__(
+        self, config: DictConfig, directory: RunDirectory, checkpoint: Path | None, resuming: bool = False
+    ) -> None:
         self._config, self._directory, self._checkpoint = config, directory, checkpoint
         self._data = build_data(config)
         self.experiment = build_experiment(config, self._data.spec)
@@ -120,10 +130,16 @@ class _Run:
             )
         self._first_step, budget = place.step, config.trainer
         self.spent = place.step >= budget.max_steps > 0 or place.epochs >= budget.max_epochs > 0  # trained enough
-        self._logger = TensorBoard(directory.path, purge_step=None if checkpoint is None else place.step + 1)
+        self._logger = TensorBoard(directory.path, purge_step=place.step + 1 if resuming else None)
         self._interruption = Interruption(at_once=lambda: self._write_status("interrupted", "at once"))
         epochs = place.epochs if self.spent else budget.max_epochs  # no more than there are: none is trained
         self._trainer = _trainer(config, epochs, directory, self._logger, self._interruption)
+        self._data.share(self._trainer.global_rank, self._trainer.world_size)
+        if place.inside_epoch and place.world != self._trainer.world_size:
+            raise ConfigError(
+                f"run={directory.path} stopped inside an epoch that {place.world} device(s) shared: "
+                f"continue it with trainer.devices={place.world}"
+            )
 
     @property
     def writes(self) -> bool:
@@ -137,13 +153,12 @@ class _Run:
             with self._interruption.handlers(), self._log_file():
                 self._start_session(choices)
                 outcome = self._fit_and_test()
-            if outcome.state == "finished":
-                self._end_session(succeeded=True)
+            if outcome.state == "finished" and self.writes:
+                end_session(self._logger.experiment)
             self._write_status(outcome.state)
             return outcome
         except Exception as error:
             self._write_status("failed", reason=f"{type(error).__name__}: {error}")
-            self._end_session(succeeded=False)
             raise
         finally:
             self._logger.close()
@@ -155,13 +170,12 @@ class _Run:
             trainer.fit(self.experiment, datamodule=self._data, ckpt_path=self._checkpoint, weights_only=True)
         except Interrupted:
             log.info("interrupted after step %d", trainer.global_step)
-            number = self._interruption.signal
-            return Outcome(directory.path, "interrupted", trainer.global_step, "", {}, signal=number)
+            return Outcome(directory.path, "interrupted", trainer.global_step, "", {}, signal=self._interruption.signal)
         step, epoch = trainer.global_step, trainer.current_epoch
         best = directory.checkpoints / "best.ckpt"
         weights = f"last (step {step})"
         if best.exists():
-            content = torch.load(best, weights_only=True, map_location="cpu")
+            content = load_checkpoint(best)
             self.experiment.load_state_dict(content["state_dict"])
             weights = f"best validation loss (step {content['global_step']})"
         trainer.test(self.experiment, datamodule=self._data, verbose=False)
@@ -170,7 +184,7 @@ class _Run:
             directory.write_metrics(
                 {"unit": "nats per example", "weights": weights, "steps": step, "epochs": epoch, "test": figures}
             )
-        return Outcome(directory.path, "finished", step, weights, figures)
+        return Outcome(directory.path, "finished", step, weights, figures, signal=self._interruption.signal)
 
     @contextmanager
     def _log_file(self) -> Iterator[None]:
@@ -191,11 +205,6 @@ class _Run:
             hyperparameters = _hyperparameters(self._config, choices)
             start_session(self._logger.experiment, hyperparameters, OmegaConf.to_yaml(self._config, resolve=True))
 
-    def _end_session(self, succeeded: bool) -> None:
-        """TensorBoard keeps the first end that it reads, so an interrupted run, which goes on, writes none."""
-        if self.writes:
-            end_session(self._logger.experiment, succeeded)
-
     def _write_status(self, state: str, reason: str | None = None) -> None:
         if self.writes:
             step = max(self._first_step, self._trainer.global_step)
@@ -209,20 +218,20 @@ def _trainer(
     callbacks: list[Callback] = [Scalars(logs.every_n_steps), Latents()]
     if logs.pictures_every_n_epochs:
         callbacks.append(Pictures(directory.images, logs.pictures_every_n_epochs))
-    if logs.progress == "always" or (logs.progress == "auto" and sys.stderr.isatty()):
+    if _is_first_process() and (logs.progress == "always" or (logs.progress == "auto" and sys.stderr.isatty())):
         callbacks.append(ProgressBar(Console(stderr=True), settings.max_steps))
     callbacks.append(
         Checkpoints(directory.checkpoints, logs.checkpoint_every_n_steps, settings.max_steps, interruption)
     )
+    accelerator = _accelerator(settings.accelerator)
     precision: dict[str, Any] = {"precision": settings.precision}
     plugins: list[Any] = [AtomicCheckpointIO()]
     if settings.precision in ("16-mixed", "bf16-mixed"):
-        on_gpu = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         precision = {}
-        plugins.append(MixedInNetworks(settings.precision, "cuda" if on_gpu else "cpu"))
+        plugins.append(MixedInNetworks(settings.precision, accelerator))
     try:
         return Trainer(
-            accelerator=settings.accelerator,
+            accelerator=accelerator,
             devices=settings.devices,
             max_epochs=max_epochs,
             gradient_clip_val=settings.gradient_clip_val,
@@ -243,12 +252,20 @@ def _trainer(
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
 
 
+def _accelerator(name: str) -> str:
+    """`auto` takes CUDA where there is a device, else the CPU; sums in float64 rule out Apple's GPUs."""
+    found = torch.cuda.is_available()
+    if name in ("gpu", "cuda") and not found:
+        raise ConfigError(f"trainer.accelerator={name}: there is no CUDA device; use auto or cpu")
+    return "cuda" if found and name != "cpu" else "cpu"
+
+
 def _load_weights(experiment: Experiment, source: RunDirectory) -> None:
     """The best weights of a finished run, else its last."""
     for name in ("best.ckpt", "last.ckpt"):
         path = source.checkpoints / name
         if path.is_file():
-            state = torch.load(path, weights_only=True, map_location="cpu")["state_dict"]
+            state = load_checkpoint(path)["state_dict"]
             break
     else:
         raise ConfigError(f"init={source.path}: no checkpoint there; name the folder of a run")
@@ -261,20 +278,24 @@ def _load_weights(experiment: Experiment, source: RunDirectory) -> None:
 
 @dataclass(frozen=True)
 class _Place:
-    """How far a checkpoint is: optimiser steps, completed epochs, and the data that they were made on."""
+    """How far a checkpoint is, on which data, and over how many devices."""
 
     step: int
-    epochs: int
+    epochs: int  # completed
+    inside_epoch: bool
     data: str | None
+    world: int
 
 
-_START = _Place(0, 0, None)
+_START = _Place(0, 0, False, None, 1)
 
 
 def _place_in(checkpoint: Path) -> _Place:
-    content = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-    epochs = content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    return _Place(content["global_step"], epochs, content[DataModule.__qualname__]["fingerprint"])
+    content = load_checkpoint(checkpoint)
+    progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
+    data = content[DataModule.__qualname__]
+    inside = progress["started"] > progress["processed"]
+    return _Place(content["global_step"], progress["processed"], inside, data["fingerprint"], data["world"])
 
 
 def _finished(directory: RunDirectory) -> Outcome:

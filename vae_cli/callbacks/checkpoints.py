@@ -7,11 +7,11 @@ and after an epoch with its validation.
 
 import math
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from types import FrameType
 from typing import Any
 
@@ -21,7 +21,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.data.loader import Loader
+from vae_cli.errors import ConfigError
 from vae_cli.experiment import Experiment
+from vae_cli.files import replacing
 
 MONITOR = "val/loss"  # of the objective that is trained, at the values that its schedules end with
 
@@ -63,13 +65,14 @@ class Interruption:
 class Checkpoints(Callback):
     """Saves, keeps the best by validation loss, and stops where an interruption was asked for.
 
+    best.ckpt is written before last.ckpt: a process killed in between repeats the epoch and finds the same score.
+
     Args:
         directory: of the two files.
         every_n_steps: inside an epoch; every end of an epoch saves anyway.
         max_steps: training ends there, -1 for never. (Lightning's own limit counts an epoch twice when a run resumes
             at the end of one.)
         interruption: looked at between two steps.
-
     """
 
     def __init__(self, directory: Path, every_n_steps: int, max_steps: int, interruption: Interruption) -> None:
@@ -77,27 +80,34 @@ class Checkpoints(Callback):
         self._interruption = interruption
         self._best = math.inf
         self._validated: float | None = None
+        self._inside_epoch: dict[str, Any] | None = None  # where training ended, if that is inside an epoch
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take up the best score so far from best.ckpt itself, wherever the run now lies."""
         self._interruption.listen()
         best = self._directory / "best.ckpt"
         if best.exists():
-            self._best = torch.load(best, weights_only=True, map_location="cpu")[MONITOR]
+            self._best = load_checkpoint(best)[MONITOR]
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning's handler for SIGTERM would end the process in the middle of the test."""
+        self._interruption.listen()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Inside an epoch: save at the interval, at the last step, and when asked to stop."""
+        """Inside an epoch: save at the interval and when asked to stop. At the last step: have Lightning validate."""
         last_step = trainer.global_step == self._max_steps
-        if last_step:
-            trainer.should_stop = True  # Lightning then validates, as it does at the end of an epoch
+        trainer.should_stop = trainer.should_stop or last_step
         if not _loader(trainer).within_epoch:
             return
+        if last_step:
+            self._inside_epoch = trainer._checkpoint_connector.dump_checkpoint(False)  # noqa: SLF001 (see below)
+            return
         interrupted = self._interrupted(trainer)
-        if last_step or interrupted or trainer.global_step % self._every_n_steps == 0:
-            self._save_last(trainer)
-        if interrupted and not last_step:
+        if interrupted or trainer.global_step % self._every_n_steps == 0:
+            self._save(trainer, "last.ckpt")
+        if interrupted:
             raise Interrupted
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -106,18 +116,13 @@ class Checkpoints(Callback):
         self._validated = pl_module.figures.get(MONITOR)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """After validation: last.ckpt, and best.ckpt where the score improved."""
-        whole_epoch = not _loader(trainer).within_epoch
-        if whole_epoch:
-            self._save_last(trainer)
+        """After validation: best.ckpt where the score improved, then last.ckpt."""
         if self._validated is not None and self._validated < self._best:
             self._best = self._validated
-            if not whole_epoch:
-                _save(trainer, self._directory / "best.ckpt")
-            elif trainer.is_global_zero:
-                _copy(self._directory / "last.ckpt", self._directory / "best.ckpt")
+            self._save(trainer, "best.ckpt")
+        self._save(trainer, "last.ckpt")
         self._validated = None
-        if whole_epoch and not self._finished(trainer) and self._interrupted(trainer):
+        if self._inside_epoch is None and not self._finished(trainer) and self._interrupted(trainer):
             raise Interrupted
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -132,38 +137,43 @@ class Checkpoints(Callback):
         epochs_done = trainer.fit_loop.epoch_progress.current.state_dict()["processed"]
         return epochs_done == trainer.max_epochs or trainer.global_step == self._max_steps
 
-    def _save_last(self, trainer: Trainer) -> None:
-        tensorboard_of(trainer.logger).save()  # no event up to this step may be lost once the checkpoint stands
-        _save(trainer, self._directory / "last.ckpt")
+    def _save(self, trainer: Trainer, name: str) -> None:
+        """Write a checkpoint; no event up to its step may be lost once it stands.
+
+        Where training ended inside an epoch, Lightning now believes that the epoch is over, and a run resumed from such
+        a checkpoint would skip the rest of it: what is written is the state taken right after the last step.
+        """
+        tensorboard_of(trainer.logger).save()
+        if self._inside_epoch is None:
+            trainer.save_checkpoint(self._directory / name, weights_only=False)  # with the optimiser and the loops
+        else:
+            trainer.strategy.save_checkpoint({**self._inside_epoch, MONITOR: self._validated}, self._directory / name)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Tensors and plain data, on the CPU.
+
+    Raises:
+        ConfigError: where the file is damaged.
+    """
+    try:
+        return torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        raise ConfigError(f"{path} is damaged or is not one of our checkpoints: remove it, or restore it") from error
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """A checkpoint is whole or is not there; it loads as tensors and plain data alone."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write beside, to the disk, then rename."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.part")
-        with temporary.open("wb") as file:
+        """Whole, or not at all."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(Path(path)) as file:
             torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Onto the CPU; whoever needs it moves it."""
         return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _save(trainer: Trainer, path: Path) -> None:
-    trainer.save_checkpoint(path, weights_only=False)  # with the optimiser and the loops
-
-
-def _copy(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.part")
-    shutil.copyfile(source, temporary)
-    temporary.replace(target)
 
 
 def _loader(trainer: Trainer) -> Loader:

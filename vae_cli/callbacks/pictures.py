@@ -12,10 +12,12 @@ from vae_cli.callbacks.latents import kl_per_dimension
 from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.data.module import DataModule
 from vae_cli.experiment import Experiment
+from vae_cli.files import replacing
 from vae_cli.noise import stream
-from vae_cli.types import Batch
+from vae_cli.types import Batch, Spec
 
-_COLUMNS, _ROWS = 10, 8
+_ROWS = 8
+_STEPS = 10  # of a traversal
 _WIDEST = 3.0  # traversals cover 99.7 % of a standard normal prior
 _MOST_DIMENSIONS = 10
 _TAGS = {"samples": "samples/prior", "reconstructions": "reconstructions/val", "traversals": "traversals/val"}
@@ -50,8 +52,9 @@ class Pictures(Callback):
             return
         training = experiment.training
         experiment.eval()
+        columns = _columns(data.spec)
         with torch.no_grad(), stream(experiment.device, "pictures"):
-            pictures = draw(experiment, data.examples(_COLUMNS * _ROWS // 2))
+            pictures = draw(experiment, data.examples(columns * _ROWS // 2), columns)
         experiment.train(training)
         self._directory.mkdir(exist_ok=True)
         for name, picture in pictures.items():
@@ -59,15 +62,15 @@ class Pictures(Callback):
             _save(picture, self._directory / f"{name}.png")
 
 
-def draw(experiment: Experiment, batch: Batch) -> dict[str, Tensor]:
+def draw(experiment: Experiment, batch: Batch, columns: int) -> dict[str, Tensor]:
     """The three pictures, [C, H, W], uint8."""
     model = experiment.model
     trace = model(batch)
     shape = batch.x.shape[1:]
-    means = trace.px.mean[0]
-    pairs = [part for pair in zip(batch.x.split(_COLUMNS), means.split(_COLUMNS), strict=True) for part in pair]
+    rows = zip(_rows(batch.x, columns), _rows(trace.px.mean[0], columns), strict=True)
+    pairs = torch.cat([row for pair in rows for row in pair])
     samples = model.generate(len(batch.x), batch.c).mean[0]
-    pictures = {"samples": grid(samples, shape, _COLUMNS), "reconstructions": grid(torch.cat(pairs), shape, _COLUMNS)}
+    pictures = {"samples": grid(samples, shape, columns), "reconstructions": grid(pairs, shape, columns)}
     if len(trace.sites) == 1:
         (site,) = trace.sites.values()
         kl = kl_per_dimension(site)
@@ -75,19 +78,31 @@ def draw(experiment: Experiment, batch: Batch) -> dict[str, Tensor]:
             dimensions = kl.argsort(descending=True)[:_MOST_DIMENSIONS]
             z = traversal(site.q.mean[0], dimensions)
             c = None if batch.c is None else batch.c[:1].expand(len(z), *batch.c.shape[1:])
-            pictures["traversals"] = grid(model.decode(z.unsqueeze(0), c).mean[0], shape, _COLUMNS)
+            pictures["traversals"] = grid(model.decode(z.unsqueeze(0), c).mean[0], shape, _STEPS)
     return pictures
 
 
 def traversal(start: Tensor, dimensions: Tensor) -> Tensor:
     """Each of the dimensions, in turn, over [-3, 3] in ten steps from `start` [Z] -> [len(dimensions) * 10, Z]."""
-    steps = torch.linspace(-_WIDEST, _WIDEST, _COLUMNS, device=start.device)
-    z = start.expand(len(dimensions), _COLUMNS, -1).clone()
+    steps = torch.linspace(-_WIDEST, _WIDEST, _STEPS, device=start.device)
+    z = start.expand(len(dimensions), _STEPS, -1).clone()
     z[torch.arange(len(dimensions)), :, dimensions] = steps
     return z.flatten(0, 1)
 
 
+def _columns(data: Spec) -> int:
+    """About ten, and a multiple of the number of classes, so that a column is of one class."""
+    if data.classes is None or data.classes > 16:
+        return 10
+    return data.classes * max(1, 10 // data.classes)
+
+
+def _rows(images: Tensor, columns: int) -> list[Tensor]:
+    """Images [N, ...] in rows of that many, the last filled up with grey."""
+    missing = images.new_full((-len(images) % columns, *images.shape[1:]), 0.5)
+    return list(torch.cat([images, missing]).split(columns))
+
+
 def _save(picture: Tensor, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    Image.fromarray(picture.permute(1, 2, 0).squeeze(-1).cpu().numpy()).save(temporary, format="png")
-    temporary.replace(path)
+    with replacing(path) as file:
+        Image.fromarray(picture.permute(1, 2, 0).squeeze(-1).cpu().numpy()).save(file, format="png")

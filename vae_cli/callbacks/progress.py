@@ -60,7 +60,7 @@ class ProgressBar(Callback):
 
 def _figures(experiment: Experiment) -> str:
     split = "val" if experiment.figures else "train"
-    values = experiment.figures or {f"train/{name}": value for name, value in experiment.drain(empty=False).items()}
+    values = experiment.figures or {f"train/{name}": value for name, value in experiment.means_here().items()}
     names = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
     shown = [f"{title} {values[f'{split}/{key}']:.2f}" for key, title in names.items() if f"{split}/{key}" in values]
     return f"{split} " + "  ".join(shown) if shown else ""

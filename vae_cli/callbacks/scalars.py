@@ -25,11 +25,14 @@ class Scalars(Callback):
     ) -> None:
         """Log where it is time to."""
         if trainer.global_step % self._every_n_steps == 0 or trainer.is_last_batch:
-            _log_training(trainer, pl_module, empty=True)
+            _log_training(trainer, pl_module)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """What was added up since the last time; it stays, so that a run which is extended logs full intervals."""
-        _log_training(trainer, pl_module, empty=False)
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Training may end inside an epoch: then what was added up since the last time.
+
+        The state to resume from was taken before, so that a run which is extended logs full intervals.
+        """
+        _log_training(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """val/*."""
@@ -40,9 +43,9 @@ class Scalars(Callback):
         _log_evaluation(trainer, pl_module)
 
 
-def _log_training(trainer: Trainer, experiment: LightningModule, empty: bool) -> None:
+def _log_training(trainer: Trainer, experiment: LightningModule) -> None:
     assert isinstance(experiment, Experiment)
-    means = experiment.drain(empty)
+    means = experiment.drain()
     if means:
         last_step = trainer.global_step - 1
         values = {**means, **experiment.schedule_values(last_step), "lr": trainer.optimizers[0].param_groups[0]["lr"]}

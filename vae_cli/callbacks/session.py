@@ -23,13 +23,14 @@ def start_session(writer: SummaryWriter, hyperparameters: Hyperparameters, confi
     writer.add_text("config", f"```yaml\n{config}```")
 
 
-def end_session(writer: SummaryWriter, succeeded: bool) -> None:
-    """Success or failure; a run without either shows as unknown."""
+def end_session(writer: SummaryWriter) -> None:
+    """Success. TensorBoard keeps the first end that it reads, so a run that may yet go on writes none, and shows as
+    unknown; `status.json` says how it ended.
+    """
     messages: Any = plugin_data_pb2  # generated at run time, so that no type checker sees what is in them
     summaries: Any = summary_pb2
     statuses: Any = api_pb2
-    status = statuses.STATUS_SUCCESS if succeeded else statuses.STATUS_FAILURE
-    end = messages.SessionEndInfo(status=status, end_time_secs=time.time())
+    end = messages.SessionEndInfo(status=statuses.STATUS_SUCCESS, end_time_secs=time.time())
     content = messages.HParamsPluginData(session_end_info=end, version=PLUGIN_DATA_VERSION).SerializeToString()
     plugin = summaries.SummaryMetadata.PluginData(plugin_name=PLUGIN_NAME, content=content)
     summary = summaries.Summary()

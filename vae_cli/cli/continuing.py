@@ -6,69 +6,72 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory
 
-_MAY_CHANGE = (
-    "trainer.max_epochs",
-    "trainer.max_steps",
-    "trainer.accelerator",
-    "trainer.devices",
-    "dataset.root",
-    "dataset.path",
-)
+_PLACE = ("dataset.root", "dataset.path")  # of the run's own data set, which Hydra's default composition may lack
+_MAY_CHANGE = ("trainer.max_epochs", "trainer.max_steps", "trainer.accelerator", "trainer.devices", *_PLACE)
 _MAY_CHANGE_BELOW = ("logging.", "hydra.", "hydra/")
 _OF_THE_COMMAND = ("run", "trust")
 
 
-def continuing_arguments(arguments: list[str]) -> list[str]:
-    """The command line, and with `run=` in it Hydra sent to work in that folder.
+def continuing_arguments(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The command line as Hydra is to see it, sent to work in the folder that `run=` names; and where the data lies.
 
     Checked before Hydra composes: it reads overrides against the default composition, which may lack keys that the
     run has.
 
     Raises:
         ConfigError: where the folder is not a run, or something is to change that may not.
-
     """
-    words = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    words: list[str] = get_args_parser().parse_known_args(arguments)[0].overrides
+    if not any(word.startswith("run=") for word in words):
+        return arguments, {}
     overrides = OverridesParser.create().parse_overrides(words)
     values = {override.key_or_group: override.value() for override in overrides}
-    folder = values.get("run")
+    folder = values["run"]
     if folder is None:
-        return arguments
-    if {"-m", "--multirun"} & set(arguments):
-        raise ConfigError(f"run={folder}: -m starts runs, run= continues one; leave one of them out")
-    trust = values.get("trust")
-    _, record = RunDirectory(Path(str(folder))).read_config(
-        [str(module) for module in trust] if isinstance(trust, list) else []
-    )
+        return arguments, {}
+    if {"-m", "--multirun"} & set(arguments) or any(override.is_sweep_override() for override in overrides):
+        raise ConfigError("run= continues one run with one value for each key: leave out -m and lists of values")
+    trust = values.get("trust") or []
+    _, record = RunDirectory(Path(str(folder))).read_config(trust if isinstance(trust, list) else [str(trust)])
     for word, override in zip(words, overrides, strict=True):
         key = override.key_or_group
-        if key not in (*_MAY_CHANGE, *_OF_THE_COMMAND) and not key.startswith(_MAY_CHANGE_BELOW):
+        allowed = key in (*_MAY_CHANGE, *_OF_THE_COMMAND) or key.startswith(_MAY_CHANGE_BELOW)
+        if not allowed or override.type is not OverrideType.CHANGE:
             new_run = shlex.join(["vae-train", *record["overrides"], word, f"init={folder}"])
             raise ConfigError(
-                f"run={folder}: {key} cannot change on the way, only the budget, the place and logging can "
+                f"run={folder}: {word} cannot change on the way, only the budget, the place and logging can "
                 f"({', '.join(_MAY_CHANGE)}, logging.*); a new run from these weights: {new_run}"
             )
-    return [*arguments, f"hydra.run.dir={_quoted(str(folder))}"]
-
-
-def _quoted(text: str) -> str:
-    """For Hydra's grammar, in which a backslash is one unless it stands before a quote."""
-    doubled = re.sub(r"(\\+)(?='|$)", r"\1\1", text)
-    return "'" + doubled.replace("'", "\\'") + "'"
+    shown = [argument for argument in arguments if not argument.startswith(tuple(f"{key}=" for key in _PLACE))]
+    place = {key: str(values[key]) for key in _PLACE if key in values}
+    return [*shown, f"hydra.run.dir={_quoted(str(folder))}"], place
 
 
 def continued_config(
-    config: DictConfig, directory: RunDirectory, overrides: list[str]
+    config: DictConfig, directory: RunDirectory, overrides: list[str], place: Mapping[str, str]
 ) -> tuple[DictConfig, Mapping[str, Any]]:
     """The run's own config with the budget and place that the command line names, and the record of its choices."""
     own, record = directory.read_config(list(config.trust))
     for override in OverridesParser.create().parse_overrides(overrides):
         if override.key_or_group not in _OF_THE_COMMAND:
             OmegaConf.update(own, override.key_or_group, OmegaConf.select(config, override.key_or_group))
+    for key, value in place.items():
+        name = key.removeprefix("dataset.")
+        if name not in own.dataset:
+            raise ConfigError(f"{key}={value}: the data set of this run has no {name}")
+        own.dataset[name] = own.dataset.source[name] = value
     return own, record
+
+
+def _quoted(text: str) -> str:
+    """For Hydra's grammar, in which a backslash is one unless it stands before a quote."""
+    doubled = re.sub(r"(\\+)(?='|$)", r"\1\1", text)
+    return "'" + doubled.replace("'", "\\'") + "'"

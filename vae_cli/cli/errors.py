@@ -14,7 +14,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vae_cli.errors import ConfigError
+from vae_cli.errors import ConfigError, TrainingError
 
 _TRACEBACK = "HYDRA_FULL_ERROR"  # set to 1 by a user who wants tracebacks
 
@@ -37,7 +37,7 @@ def run_command(command: Callable[[], int], config_name: str) -> None:
 
 def is_users(error: Exception) -> bool:
     """Whether it is the user who can put it right."""
-    return isinstance(error, ConfigError | OSError | HydraException | OmegaConfBaseException)
+    return isinstance(error, ConfigError | TrainingError | OSError | HydraException | OmegaConfBaseException)
 
 
 def print_error(error: Exception, config_name: str) -> None:

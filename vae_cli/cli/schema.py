@@ -11,6 +11,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from vae_cli.errors import ConfigError
 
+_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+_ACCELERATORS = ("auto", "cpu", "gpu", "cuda")
 _READ_BY_PARTS = ("beta",)  # root keys that leaves refer to, where they need them
 
 
@@ -82,6 +84,8 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
         key = override.split("=")[0]
         if key.startswith("+") and key.lstrip("+") not in groups:
             raise ConfigError(f"{override}: nothing reads a key that is added; set one of those that --help shows")
+    if config.seed >= 2**63:
+        raise ConfigError(f"seed={config.seed}: a number below 2 to the power of 63")
     for key in ("seed", "trainer.max_epochs", "trainer.max_steps"):
         lowest = 0 if key == "seed" else -1
         if (value := OmegaConf.select(config, key)) < lowest or (lowest == -1 and value == 0):
@@ -97,6 +101,15 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
     clip = config.trainer.gradient_clip_val
     if clip is not None and not clip > 0:
         raise ConfigError(f"trainer.gradient_clip_val={clip}: a positive number, or null for no limit")
+    trainer = config.trainer
+    if trainer.precision not in _PRECISIONS:
+        raise ConfigError(f"trainer.precision={trainer.precision}: choose one of {', '.join(_PRECISIONS)}")
+    if trainer.accelerator not in _ACCELERATORS:
+        raise ConfigError(f"trainer.accelerator={trainer.accelerator}: choose one of {', '.join(_ACCELERATORS)}")
+    if trainer.precision == "16-mixed" and clip is not None and config.optimizer.get("fused"):
+        raise ConfigError(
+            "trainer.precision=16-mixed cannot clip gradients for a fused optimiser: optimizer.fused=false"
+        )
     if config.logging.progress not in ("auto", "always", "never"):
         raise ConfigError(f"logging.progress={config.logging.progress}: auto, always or never")
     if not re.fullmatch(r"[\w.-]+", config.name):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _CONFIG = "train"
 _status = 0  # of the process; not 0 as soon as one job failed or was interrupted
+_place: dict[str, str] = {}  # where the data of a continued run now lies
+_started = time.time()
 
 
 def main() -> None:
@@ -29,7 +32,8 @@ def main() -> None:
 
 
 def _command() -> int:
-    sys.argv[1:] = continuing_arguments(sys.argv[1:])
+    global _place
+    sys.argv[1:], _place = continuing_arguments(sys.argv[1:])
     _hydra_command()
     return _status
 
@@ -41,26 +45,31 @@ def _hydra_command(config: DictConfig) -> None:
     directory = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
     try:
         outcome = _job(config, directory)
+    except KeyboardInterrupt:
+        _remove_if_empty(directory.path)
+        raise
     except Exception as error:
+        _remove_if_empty(directory.path)
         if not is_users(error):
             raise
-        _remove_if_empty(directory.path)
         print_error(error, _CONFIG)
         _status = 1
         return
     if outcome.is_first_process:
         _report(outcome)
-    if outcome.signal is not None:
+    if outcome.signal is None:
+        return
+    if outcome.state == "interrupted":
         _status = 128 + outcome.signal
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            sys.exit(_status)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        sys.exit(128 + outcome.signal)
 
 
 def _job(config: DictConfig, directory: RunDirectory) -> "Outcome":
     hydra_config = HydraConfig.get()
     overrides = list(hydra_config.overrides.task)
     if config.run is not None:
-        config, record = continued_config(config, directory, overrides)
+        config, record = continued_config(config, directory, overrides, _place)
         check(config, [], [])
         from vae_cli.training import resume
 
@@ -86,11 +95,11 @@ def _report(outcome: "Outcome") -> None:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """Hydra made it before the job began; a job that was refused leaves nothing."""
-    try:
-        os.removedirs(os.path.relpath(folder))
-    except OSError:
-        return  # it holds something
+    """Hydra made the folder before the job began; a job that was refused leaves nothing that was not there before."""
+    for made in (folder, *folder.parents[:3]):
+        if made.stat().st_ctime < _started or made == Path.cwd() or any(made.iterdir()):
+            return
+        made.rmdir()
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ def arrays(*, path: str | None, val: float, test: float) -> Source:
 def _read(path: str | None) -> tuple[Tensor, Tensor | None]:
     if path is None:
         raise ConfigError("dataset=arrays needs dataset.path=<file>: an npz with `x` and optionally `y`, or a npy")
+    path = str(Path(path).expanduser())
     if not Path(path).is_file():
         raise ConfigError(f"dataset.path={path}: there is no such file")
     try:
@@ -60,9 +61,11 @@ def _examples(path: str, x: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(x))
     if not np.issubdtype(x.dtype, np.floating):
         raise ConfigError(f"dataset.path={path}: x is of type {x.dtype}; use bool, uint8 or a float type")
-    if not np.isfinite(x).all():
-        raise ConfigError(f"dataset.path={path}: x holds values that are not finite")
-    return torch.from_numpy(np.ascontiguousarray(x, np.float32))
+    with np.errstate(over="ignore"):
+        values = torch.from_numpy(np.ascontiguousarray(x, np.float32))
+    if not values.isfinite().all():
+        raise ConfigError(f"dataset.path={path}: x holds values that are not finite numbers of 32 bits")
+    return values
 
 
 def _labels(path: str, y: np.ndarray, examples: int) -> Tensor:

@@ -24,6 +24,10 @@ class Rows:
     x: Tensor
     y: Tensor | None = None
 
+    def __post_init__(self) -> None:
+        if self.y is not None and len(self.y) != len(self.x):
+            raise ConfigError(f"{len(self.x)} examples have {len(self.y)} labels: the files do not belong together")
+
     def take(self, index: Tensor) -> "Rows":
         """The rows of that index, in its order."""
         return Rows(self.x[index], None if self.y is None else self.y[index])
@@ -44,11 +48,18 @@ class Source:
             raise ConfigError(
                 f"training, validation and test have {' / '.join(map(str, sizes))} examples: each needs at least one"
             )
+        shapes = {tuple(rows.x.shape[1:]) for rows in (self.train, self.val, self.test)}
+        if len(shapes) > 1:
+            raise ConfigError(f"examples have different shapes, {shapes}: the files do not belong together")
 
     def spec(self) -> Spec:
         """Shape, support, number of labels, and size and mean of the training split."""
         labels = [int(rows.y.max()) + 1 for rows in (self.train, self.val, self.test) if rows.y is not None]
         shape, size = self.train.x.shape[1:], len(self.train.x)
+        if labels and max(labels) > size:
+            raise ConfigError(
+                f"the highest label is {max(labels) - 1} among {size} examples: number the classes 0, 1, ..."
+            )
         total = np.add.reduce(self.train.x.numpy(), axis=0, dtype=np.float64)
         mean = torch.from_numpy(np.asarray(total / (size * scale_of(self.support)), np.float32))
         return Spec(Size(shape), self.support, classes=max(labels, default=None), size=size, mean=mean)

@@ -4,7 +4,6 @@ none: as they are. threshold: above one half. static: one Bernoulli draw per pix
 every access in training; validation and test are drawn once, as in the code of Tomczak & Welling (2018).
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from vae_cli.data.base import Data, Read, Rows, Source, Split, scale_of
 from vae_cli.errors import ConfigError
+from vae_cli.noise import derive_seed
 from vae_cli.types import Binary, Levels, Support, UnitInterval
 
 CHOICES = ("auto", "none", "threshold", "static", "dynamic")
@@ -47,35 +47,25 @@ def binarize(source: Source, choice: str) -> Data:
         read = _scaled(scale_of(support))
         splits = [Split(train, read), Split(val, read), Split(test, read)]
         return Data(*splits, spec=spec, fingerprint=source.fingerprint())
-    freeze = _above_half(support) if choice == "threshold" else _draw_once(support)
-    kept = [Split(_mapped(rows, freeze), _scaled(1)) for rows in (train, val, test)]
+    named = {"train": train, "val": val, "test": test}
+    kept = [Split(Rows(_frozen(rows.x, choice, support, name), rows.y), _scaled(1)) for name, rows in named.items()]
     if choice == "dynamic":
         kept[0] = Split(train, _resampled(support))
     return Data(*kept, spec=replace(spec, support=Binary()), fingerprint=source.fingerprint())
-
-
-def _mapped(rows: Rows, change: Callable[[Tensor], Tensor]) -> Rows:
-    return Rows(change(rows.x), rows.y)
 
 
 def _scaled(scale: int) -> Read:
     return lambda rows, _noise: rows.float() if scale == 1 else rows.float() / scale
 
 
-def _above_half(support: Support) -> Callable[[Tensor], Tensor]:
-    scale = scale_of(support)
-    return lambda x: (2 * x.to(torch.int32 if scale > 1 else x.dtype) > scale).to(torch.uint8)
-
-
-def _draw_once(support: Support) -> Callable[[Tensor], Tensor]:
+def _frozen(x: Tensor, choice: str, support: Support, split: str) -> Tensor:
+    """0 and 1 as uint8: above one half, or drawn once, from a stream of its own for each split."""
+    if choice == "threshold":
+        scale = scale_of(support)
+        return (2 * x.to(torch.int32 if scale > 1 else x.dtype) > scale).to(torch.uint8)
     read = _resampled(support)
-
-    def draw(x: Tensor) -> Tensor:
-        noise = torch.Generator().manual_seed(_FROZEN_SEED)
-        parts = [read(rows, noise).to(torch.uint8) for rows in x.split(1000)]
-        return torch.cat(parts) if parts else x.to(torch.uint8)
-
-    return draw
+    noise = torch.Generator().manual_seed(derive_seed(_FROZEN_SEED, split))
+    return torch.cat([read(rows, noise).to(torch.uint8) for rows in x.split(1000)])
 
 
 def _resampled(support: Support) -> Read:

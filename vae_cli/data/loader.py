@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from vae_cli.data.base import Rows, Split
-from vae_cli.errors import ConfigError
 from vae_cli.noise import derive_seed
 from vae_cli.types import Batch
 
@@ -38,20 +37,20 @@ class Loader:
         self._rows, self._read = split.rows, split.read
         self._global_batch_size, self._condition = batch_size, condition
         self._seed, self._shuffle = seed, shuffle
-        self._rank, self._world = 0, 1
+        self._rank, self.world = 0, 1
         self._epoch, self._position = 0, 0
         self._generator = torch.Generator()
 
-    def at(self, device: torch.device, rank: int, world: int) -> "Loader":
-        """Hold the rows on that device, and serve process `rank` of `world`: every `world`-th example of each batch.
+    def share(self, rank: int, world: int) -> "Loader":
+        """Serve process `rank` of `world`: every `world`-th example of each batch, whose size is a multiple of `world`.
 
         In training, the few examples that would give some processes one more than others are left out of that epoch.
         """
-        if self._global_batch_size % world:
-            raise ConfigError(
-                f"dataset.batch_size={self._global_batch_size}: {world} devices need a multiple of {world}"
-            )
-        self._rank, self._world = rank, world
+        self._rank, self.world = rank, world
+        return self
+
+    def to(self, device: torch.device) -> "Loader":
+        """Hold the rows on that device."""
         x, y = self._rows.x, self._rows.y
         self._rows = Rows(x.to(device), None if y is None else y.to(device))
         self._generator = torch.Generator(device)
@@ -77,7 +76,7 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         if self._position >= len(self):
             self._epoch, self._position = self._epoch + 1, 0
-        own = self._order()[self._rank :: self._world][: self._num_own()]
+        own = self._order()[self._rank :: self.world][: self._num_own()]
         while self._position < len(self):
             start = self._position * self._batch_size
             self._position += 1
@@ -98,12 +97,12 @@ class Loader:
     @property
     def _batch_size(self) -> int:
         """Of this process."""
-        return self._global_batch_size // self._world
+        return self._global_batch_size // self.world
 
     def _num_own(self) -> int:
         """Rows that this process sees: in training the same number for every process."""
-        rows = len(self._rows.x) // self._world * self._world if self._shuffle else len(self._rows.x)
-        return len(range(self._rank, rows, self._world))
+        rows = len(self._rows.x) // self.world * self.world if self._shuffle else len(self._rows.x)
+        return len(range(self._rank, rows, self.world))
 
     def _order(self) -> Tensor:
         if not self._shuffle:

@@ -18,7 +18,7 @@ class DataModule(LightningDataModule):
 
     Args:
         batch_size: examples a training step, over all processes.
-        eval_batch_size: examples a validation or test step; figures do not depend on it.
+        eval_batch_size: examples a validation or test step; it moves figures by the noise of other draws, no more.
 
     """
 
@@ -32,7 +32,8 @@ class DataModule(LightningDataModule):
         seed: int,
     ) -> None:
         super().__init__()
-        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+        self._sizes = {"batch_size": batch_size, "eval_batch_size": eval_batch_size}
+        for name, value in self._sizes.items():
             if value < 1:
                 raise ConfigError(f"dataset.{name}={value}: a batch needs at least 1 example")
         common: dict[str, Any] = {"condition": condition, "seed": seed}
@@ -41,11 +42,19 @@ class DataModule(LightningDataModule):
         self.val = Loader(data.val, batch_size=eval_batch_size, shuffle=False, **common)
         self.test = Loader(data.test, batch_size=eval_batch_size, shuffle=False, **common)
 
+    def share(self, rank: int, world: int) -> None:
+        """Serve one process of several; ConfigError where batches cannot be shared out evenly."""
+        for name, value in self._sizes.items():
+            if value % world:
+                raise ConfigError(f"dataset.{name}={value}: {world} devices need a multiple of {world}")
+        for loader in (self.train, self.val, self.test):
+            loader.share(rank, world)
+
     def setup(self, stage: str) -> None:
         """Lay all rows on the trainer's device."""
         assert self.trainer is not None
         for loader in (self.train, self.val, self.test):
-            loader.at(self.trainer.strategy.root_device, self.trainer.global_rank, self.trainer.world_size)
+            loader.to(self.trainer.strategy.root_device)
 
     def train_dataloader(self) -> Loader:
         """Shuffled training batches."""
@@ -65,7 +74,7 @@ class DataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """The place in the training data, and what data it is a place in."""
-        return {**self.train.state_dict(), "fingerprint": self.fingerprint}
+        return {**self.train.state_dict(), "fingerprint": self.fingerprint, "world": self.train.world}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on at that place."""
