@@ -14,6 +14,7 @@ import pytest
 from conftest import resumed, small_overrides, trained
 from test_resume import assert_same_run
 
+from vae_cli.experiment import Experiment
 from vae_cli.runs import RunDirectory
 
 SERVER = multiprocessing.get_context("forkserver")
@@ -99,19 +100,34 @@ def test_command_line(small, tmp_path):
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 
 
-def test_second_interrupt_ends_at_once(small, tmp_path, monkeypatch):
-    """The second Ctrl-C does not wait for the step: nothing is saved any more, and what was saved is whole."""
-    process = start([*small, "trainer.max_epochs=-1", "trainer.max_steps=1000000"], tmp_path / "run")
+def trained_with_a_long_step(overrides: list[str], path: Path) -> None:
+    original = Experiment.training_step
+
+    def long_step(self, batch, batch_idx):
+        if self.global_step == 7:
+            time.sleep(60)
+        return original(self, batch, batch_idx)
+
+    Experiment.training_step = long_step
+    trained(overrides, path)
+
+
+def test_second_interrupt_ends_at_once(small, tmp_path):
+    """The first Ctrl-C waits for the step to end; the second does not, and what was saved is whole."""
+    process = SERVER.Process(target=trained_with_a_long_step, args=(small, tmp_path / "run"))
+    process.start()
     wait_for_training(tmp_path / "run")
     assert process.pid is not None
-    os.kill(process.pid, signal.SIGSTOP)  # both signals arrive before the next step ends
+    time.sleep(0.5)
     os.kill(process.pid, signal.SIGINT)
-    os.kill(process.pid, signal.SIGCONT)
+    process.join(1)
+    assert process.exitcode is None
     os.kill(process.pid, signal.SIGINT)
-    process.join(30)
+    process.join(10)
     assert process.exitcode == 128 + signal.SIGINT
     status = RunDirectory(tmp_path / "run").status()
-    assert (status["state"], status["reason"]) == ("interrupted", "at once")
+    assert (status["state"], status["reason"], status["step"]) == ("interrupted", "at once", 7)
+    assert resumed(tmp_path / "run").state == "finished"
 
 
 def test_a_directory_serves_one_process(small, tmp_path):

@@ -171,7 +171,7 @@ class _Run:
         except Interrupted:
             log.info("interrupted after step %d", trainer.global_step)
             return Outcome(directory.path, "interrupted", trainer.global_step, "", {}, signal=self._interruption.signal)
-        step, epoch = trainer.global_step, trainer.current_epoch
+        step, epochs = trainer.global_step, self._data.train.completed_epochs
         best = directory.checkpoints / "best.ckpt"
         weights = f"last (step {step})"
         if best.exists():
@@ -182,7 +182,7 @@ class _Run:
         figures = self.experiment.figures
         if self.writes:
             directory.write_metrics(
-                {"unit": "nats per example", "weights": weights, "steps": step, "epochs": epoch, "test": figures}
+                {"unit": "nats per example", "weights": weights, "steps": step, "epochs": epochs, "test": figures}
             )
         return Outcome(directory.path, "finished", step, weights, figures, signal=self._interruption.signal)
 

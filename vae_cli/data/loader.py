@@ -65,6 +65,11 @@ class Loader:
         """Whether some, but not all, batches of an epoch have been handed out."""
         return 0 < self._position < len(self)
 
+    @property
+    def completed_epochs(self) -> int:
+        """Epochs of which every batch has been handed out."""
+        return self._epoch + (self._position >= len(self))
+
     def state_dict(self) -> dict[str, int]:
         """Batches handed out: whole epochs, and those of the present one."""
         return {"epoch": self._epoch, "position": self._position}
