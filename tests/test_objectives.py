@@ -5,13 +5,16 @@ import math
 import pytest
 import torch
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from parts import choices, leaf
 from torch import Size, nn
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
+from vae_cli.errors import ConfigError
 from vae_cli.heads.gaussian import FixedGaussian
 from vae_cli.heads.gaussian_posterior import Cholesky
-from vae_cli.objectives.bounds import ELBO, elbo_terms
+from vae_cli.objectives.bounds import ELBO, elbo_terms, importance_weighted
+from vae_cli.objectives.capacity import Capacity
 from vae_cli.priors.standard import Standard
 from vae_cli.schedules import FINAL_STEP
 from vae_cli.structures.single import Single
@@ -118,6 +121,73 @@ def test_losses_do_not_depend_on_the_batch_size():
         torch.testing.assert_close(elbo_terms(twice)[name], value)
 
 
+def test_iwae_with_one_sample_is_the_elbo_by_log_ratio():
+    model, x = linear_gaussian(), torch.randn(7, 5).double()
+    trace = model(Batch(x))
+    expected = trace.px.log_prob(x) - trace.sites["z"].q.log_prob(trace.sites["z"].value)
+    expected = expected + trace.sites["z"].p.log_prob(trace.sites["z"].value)
+    torch.testing.assert_close(importance_weighted(trace), expected[0])
+
+
+def test_iwae_is_the_log_of_the_mean_weight():
+    model, x = linear_gaussian(), torch.randn(7, 5).double()
+    trace = model(Batch(x), num_samples=4)
+    z, q = trace.sites["z"].value, trace.sites["z"].q
+    joint = trace.px.log_prob(x) + Normal(0.0, 1.0).log_prob(z).sum(-1)
+    torch.testing.assert_close(importance_weighted(trace), (joint - q.log_prob(z)).exp().mean(0).log())
+
+
+def test_iwae_weighs_the_gradients_by_the_normalised_weights():
+    """Burda et al. (2016), eq. 14: the best sample counts most, never least."""
+    model, x = linear_gaussian(), torch.randn(1, 5).double()
+    trace = model(Batch(x), num_samples=3)
+    log_weights = (trace.px.log_prob(x) - trace.sites["z"].log_ratio())[:, 0]
+    (by_hand,) = torch.autograd.grad(
+        (log_weights.softmax(0).detach() * log_weights).sum(), model.decoder.linear.weight, retain_graph=True
+    )
+    (found,) = torch.autograd.grad(importance_weighted(trace).sum(), model.decoder.linear.weight)
+    torch.testing.assert_close(found, by_hand)
+
+
+def test_more_samples_tighten_the_bound_towards_the_evidence():
+    model, x = linear_gaussian(), torch.randn(50, 5).double()
+    evidence = float(log_evidence(model, x).mean().detach())
+    with torch.no_grad():
+        bounds = [
+            float(torch.stack([importance_weighted(model(Batch(x), k)).mean() for _ in range(2000 // k)]).mean())
+            for k in (1, 5, 50, 1000)
+        ]
+    assert bounds[0] < bounds[1] < bounds[2] < bounds[3] < evidence + 0.05
+    with torch.no_grad():
+        set_exact_posterior(model)
+        for k in (1, 7):
+            torch.testing.assert_close(importance_weighted(model(Batch(x), k)), log_evidence(model, x))
+
+
+def test_iwae_refuses_enumerated_classes():
+    px = Independent(Normal(torch.zeros(2, 2, 1), 1.0), 1)
+    with pytest.raises(ConfigError, match="enumerates its classes: use objective=elbo"):
+        importance_weighted(Trace(Batch(torch.zeros(2, 1)), {}, px, torch.ones(2, 2) / 2))
+
+
+@pytest.mark.parametrize(("capacity", "step", "value"), [(25.0, 0, 0.0), (25.0, 50, 12.5), (25.0, 100, 25.0)])
+def test_capacity_rises_linearly_and_stays(capacity, step, value):
+    objective = Capacity(DATA, linear_gaussian(), gamma=1000.0, capacity=capacity, steps=100)
+    assert objective.schedules["capacity"](step) == value
+    assert objective.schedules["capacity"](FINAL_STEP) == capacity
+
+
+@pytest.mark.parametrize("capacity", [0.0, 100.0])
+def test_capacity_takes_the_absolute_distance_of_the_whole_kl(capacity):
+    """Burgess et al. (2018), eq. 8: below and above the capacity alike."""
+    model, x = linear_gaussian(), torch.randn(7, 5).double()
+    objective = Capacity(DATA, model, gamma=10.0, capacity=capacity, steps=1)
+    terms = objective(model, Batch(x), {"capacity": capacity})
+    distance = terms["kl"] - capacity if capacity == 0.0 else capacity - terms["kl"]
+    assert distance > 0
+    torch.testing.assert_close(terms["loss"], 10 * distance - terms["reconstruction"])
+
+
 def test_weights_take_the_place_of_the_monte_carlo_mean():
     """Two enumerated classes of probabilities 0.3 and 0.7."""
     per_sample = torch.tensor([[1.0, 2.0], [10.0, 20.0]])
@@ -146,10 +216,9 @@ def test_site_uses_the_closed_form():
 
 @pytest.mark.parametrize("choice", choices("objective"))
 def test_every_objective_names_its_loss_and_the_bound(choice):
-    config = leaf("objective", choice)
-    config.merge_with({"beta": 1.0})
+    config = OmegaConf.create({"beta": 1.0, "objective": leaf("objective", choice)})
     model = linear_gaussian()
-    objective = instantiate(config)(DATA, model)
+    objective = instantiate(config.objective)(DATA, model)
     weights = {name: schedule(0) for name, schedule in objective.schedules.items()}
     terms = objective(model, Batch(torch.randn(7, 5).double()), weights)
     assert {"loss", "elbo", "reconstruction", "kl", "kl/z"} <= terms.keys()

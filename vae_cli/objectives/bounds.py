@@ -41,6 +41,44 @@ class ELBO(Objective):
         return {"loss": loss, **terms}
 
 
+class IWAE(Objective):
+    """ln 1/k sum_i w_i with w_i = p(x, z_i) / q(z_i | x): the importance-weighted bound (Burda et al. 2016, eq. 8).
+
+    Its gradient is that of autograd through the log-mean-exp, which weighs sample i by w_i / sum w (their eq. 14).
+    elbo, reconstruction and kl are those of the same k draws.
+
+    Args:
+        num_samples: k, draws of z for every example; k = 1 is the ELBO, estimated without the closed form of the KL.
+    """
+
+    def __init__(self, data: Spec, model: Model, *, num_samples: int) -> None:
+        super().__init__()
+        if num_samples < 1:
+            raise ConfigError(f"objective.num_samples={num_samples}: at least 1 draw is needed")
+        self.schedules = {}
+        self._num_samples = num_samples
+
+    def forward(self, model: Model, batch: Batch, weights: Mapping[str, float | Tensor]) -> Terms:
+        """Loss = -bound."""
+        trace = model(batch, self._num_samples)
+        bound = importance_weighted(trace).mean()
+        return {"loss": -bound, "bound": bound, **elbo_terms(trace)}
+
+
+def importance_weighted(trace: Trace) -> Tensor:
+    """Ln 1/S sum_s w_s for each example, [B], nats (Burda et al. 2016, eq. 8).
+
+    Raises:
+        ConfigError: where the samples are enumerated classes, not draws.
+    """
+    if trace.weights is not None:
+        raise ConfigError(
+            "IWAE averages Monte Carlo samples, but this structure enumerates its classes: use objective=elbo"
+        )
+    log_weights = trace.px.log_prob(trace.batch.x) - sum(site.log_ratio() for site in trace.sites.values())  # [S, B]
+    return log_weights.logsumexp(0) - math.log(len(log_weights))
+
+
 def elbo_terms(trace: Trace) -> Terms:
     """Elbo = reconstruction - kl, with kl the sum of kl/<site>: batch means, 0-d, nats."""
     reconstruction = trace.expect(trace.px.log_prob(trace.batch.x)).mean()
