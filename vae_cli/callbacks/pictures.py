@@ -9,11 +9,10 @@ from torch import Tensor
 
 from vae_cli.callbacks.grid import grid, is_image
 from vae_cli.callbacks.latents import kl_per_dimension
+from vae_cli.callbacks.looking import looking
 from vae_cli.callbacks.tensorboard import tensorboard_of
-from vae_cli.data.module import DataModule
 from vae_cli.experiment import Experiment
 from vae_cli.files import replacing
-from vae_cli.noise import stream
 from vae_cli.types import Batch, Spec
 
 _ROWS = 8
@@ -45,17 +44,13 @@ class Pictures(Callback):
             self._draw(trainer, pl_module)
 
     def _draw(self, trainer: Trainer, experiment: LightningModule) -> None:
-        data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it in fit)
-        assert isinstance(data, DataModule)
-        assert isinstance(experiment, Experiment)
-        if not is_image(data.spec.shape) or not trainer.is_global_zero:
+        if not trainer.is_global_zero:
             return
-        training = experiment.training
-        experiment.eval()
-        columns = _columns(data.spec)
-        with torch.no_grad(), stream(experiment.device, "pictures"):
-            pictures = draw(experiment, data.examples(columns * _ROWS // 2), columns)
-        experiment.train(training)
+        with looking(trainer, experiment, "pictures") as (module, data):
+            if not is_image(data.spec.shape):
+                return
+            columns = _columns(data.spec)
+            pictures = draw(module, data.examples(columns * _ROWS // 2), columns)
         self._directory.mkdir(exist_ok=True)
         for name, picture in pictures.items():
             tensorboard_of(trainer.logger).experiment.add_image(_TAGS[name], picture, trainer.global_step)

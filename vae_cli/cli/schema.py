@@ -86,10 +86,11 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
             raise ConfigError(f"{override}: nothing reads a key that is added; set one of those that --help shows")
     if config.seed >= 2**63:
         raise ConfigError(f"seed={config.seed}: a number below 2 to the power of 63")
-    for key in ("seed", "trainer.max_epochs", "trainer.max_steps"):
-        lowest = 0 if key == "seed" else -1
-        if (value := OmegaConf.select(config, key)) < lowest or (lowest == -1 and value == 0):
-            raise ConfigError(f"{key}={value}: {'0 or more' if lowest == 0 else '1 or more, or -1 for no limit'}")
+    if config.seed < 0:
+        raise ConfigError(f"seed={config.seed}: 0 or more")
+    for key in ("max_epochs", "max_steps"):
+        if (value := config.trainer[key]) < 1 and value != -1:
+            raise ConfigError(f"trainer.{key}={value}: 1 or more, or -1 for no limit")
     if config.trainer.max_epochs == config.trainer.max_steps == -1:
         raise ConfigError("trainer.max_epochs=-1 trainer.max_steps=-1: training would never end; set one of them")
     for key in ("every_n_steps", "checkpoint_every_n_steps"):

@@ -6,11 +6,12 @@ All three are densities with their constants: -D/2 ln(2 pi) - sum ln sigma - |x 
 import math
 
 import torch
-from torch import Size, Tensor, nn
+from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from vae_cli.errors import ConfigError
 from vae_cli.heads.bounded import bounded_scale, unbounded
+from vae_cli.heads.coordinates import per_coordinate
 from vae_cli.types import Head, Levels, Real, Spec, UnitInterval
 
 
@@ -56,7 +57,7 @@ class PixelGaussian(Head):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.embed_shape = spec.shape
-        self.param_shape = Size((2 * spec.shape[0], *spec.shape[1:]))
+        self.param_shape = per_coordinate(2, spec.shape)
 
     def forward(self, h: Tensor) -> Distribution:
         """[*batch, 2 X_1, ...]: means, then log standard deviations -> p(x | z)."""

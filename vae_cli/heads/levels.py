@@ -1,13 +1,13 @@
 """p(x | z) for grey levels: probabilities, not densities, so that they give bits per dimension."""
 
-import torch
-from torch import Size, Tensor
+from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily
 
 from vae_cli.distributions.discretized_logistic import DiscretizedLogistic
 from vae_cli.distributions.levels import CategoricalLevels
 from vae_cli.errors import ConfigError
 from vae_cli.heads.bounded import bounded_scale
+from vae_cli.heads.coordinates import per_coordinate
 from vae_cli.types import Head, Levels, Spec
 
 
@@ -19,7 +19,7 @@ class DiscretizedLogisticHead(Head):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.embed_shape = spec.shape
-        self.param_shape = _times(2, spec.shape)
+        self.param_shape = per_coordinate(2, spec.shape)
         self._count = _count(spec)
 
     def forward(self, h: Tensor) -> Distribution:
@@ -43,7 +43,7 @@ class LogisticMixtureHead(Head):
         if components < 1:
             raise ConfigError(f"likelihood.components={components}: a mixture needs at least 1")
         self.embed_shape = spec.shape
-        self.param_shape = _times(3 * components, spec.shape)
+        self.param_shape = per_coordinate(3 * components, spec.shape)
         self._count, self._components = _count(spec), components
 
     def forward(self, h: Tensor) -> Distribution:
@@ -65,7 +65,7 @@ class CategoricalHead(Head):
         super().__init__()
         self.embed_shape = spec.shape
         self._count = _count(spec)
-        self.param_shape = _times(self._count, spec.shape)
+        self.param_shape = per_coordinate(self._count, spec.shape)
 
     def forward(self, h: Tensor) -> Distribution:
         """Logits [*batch, levels X_1, ...], level by level -> p(x | z)."""
@@ -77,8 +77,3 @@ class CategoricalHead(Head):
 def _count(spec: Spec) -> int:
     assert isinstance(spec.support, Levels)
     return spec.support.count
-
-
-def _times(number: int, shape: Size) -> Size:
-    """That many values for every coordinate, along the first axis, where convolutions have their channels."""
-    return torch.Size((number * shape[0], *shape[1:]))
