@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Size
 
+from vae_cli.conditions.factors import Factors
 from vae_cli.conditions.none import Unconditional
 from vae_cli.data.amat import static_mnist
 from vae_cli.data.arrays import arrays
@@ -18,7 +19,7 @@ from vae_cli.data.idx import idx_images
 from vae_cli.data.loader import Loader
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
-from vae_cli.types import Binary, Levels, Real, Spec, UnitInterval
+from vae_cli.types import Binary, Factor, Levels, Real, Spec, UnitInterval
 
 CPU = torch.device("cpu")
 
@@ -327,6 +328,25 @@ def test_arrays_of_users(tmp_path, x, support, kind):
     assert (found.train.y is None) == (kind == "npy")
 
 
+def test_factors_keep_their_names_and_follow_their_examples(tmp_path):
+    x, factors = np.arange(20, dtype=np.float32)[:, None] - 5, np.stack([np.arange(20) % 3, np.arange(20) % 5], 1)
+    np.savez(tmp_path / "mine.npz", x=x, factors=factors, factor_names=["shape", "size"])
+    found = arrays(path=str(tmp_path / "mine.npz"), val=0.1, test=0.2)
+    assert found.spec().factors == (Factor("shape", 3), Factor("size", 5))
+    data = binarize(found, "none")
+    for batch in loader(data.train, 4):
+        place = (batch.x[:, 0] + 5).long()
+        assert torch.equal(batch.factors, torch.stack([place % 3, place % 5], 1))
+    with_factors = Factors(data.spec)
+    c = with_factors(next(iter(loader(data.train, 4)))).c
+    assert with_factors.size == Size((8,))
+    assert c.shape == (4, 8)
+    assert torch.equal(
+        torch.stack([c[:, :3].argmax(1), c[:, 3:].argmax(1)], 1), next(iter(loader(data.train, 4))).factors
+    )
+    assert (c.sum(1) == 2).all()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -338,6 +358,9 @@ def test_arrays_of_users(tmp_path, x, support, kind):
         ({"x": np.zeros((9, 2)), "y": np.zeros(9)}, "type float64"),
         ({"x": np.zeros((9, 2)), "y": np.full(9, -1)}, "one class number"),
         ({"x": np.array([{}, {}], object)}, "without pickles"),
+        ({"x": np.zeros((9, 2)), "factors": np.zeros((9, 2))}, "factors has shape .* float64"),
+        ({"x": np.zeros((9, 2)), "factors": np.zeros((8, 2), int)}, r"factors has shape \(8, 2\)"),
+        ({"x": np.zeros((9, 2)), "factors": np.zeros((9, 2), int), "factor_names": ["a"]}, "holds 1 names"),
     ],
 )
 def test_unusable_arrays_are_named(tmp_path, content, message):

@@ -48,12 +48,21 @@ Support = Binary | UnitInterval | Levels | Tokens | Real
 
 
 @dataclass(frozen=True)
+class Factor:
+    """A known cause of x that takes the values 0 .. count - 1."""
+
+    name: str
+    count: int
+
+
+@dataclass(frozen=True)
 class Spec:
     """What a data set, or a latent variable, says of itself; `build` hands it on, and YAML never repeats it."""
 
     shape: Size  # of one event, without batch
     support: Support
     classes: int | None = None  # number of labels; None without labels
+    factors: tuple[Factor, ...] = ()  # known causes of x, in the order of `Batch.factors`
     condition: Size | None = None  # shape of c; None without a condition
     size: int = 0  # training examples
     mean: Tensor | None = None  # of the training examples, [*X]
@@ -67,6 +76,7 @@ class Batch(NamedTuple):
     c: Tensor | None = None  # [B, *C]
     # [B], row in its split. The name hides tuple.index, which nobody asks a batch for.
     index: Tensor | None = None  # pyright: ignore[reportIncompatibleMethodOverride]
+    factors: Tensor | None = None  # [B, F], values of the known factors
     mask: Tensor | None = None  # [B, *X], 1 = counted by the likelihood (padding, given quadrants, missing values)
 
 

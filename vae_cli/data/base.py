@@ -4,7 +4,7 @@ Bytes stay bytes (`uint8`) until a batch is made.
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,25 +12,32 @@ import torch
 from torch import Size, Tensor
 
 from vae_cli.errors import ConfigError
-from vae_cli.types import Binary, Levels, Real, Spec, Support, UnitInterval
+from vae_cli.types import Binary, Factor, Levels, Real, Spec, Support, UnitInterval
 
 Read = Callable[[Tensor, torch.Generator], Tensor]  # stored rows [B, *X], noise -> x [B, *X] in float32
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Examples as stored: x [N, *X] (uint8 levels or float32), labels [N] (int64) if there are any."""
+    """Examples as stored: x [N, *X] (uint8 levels or float32); labels [N] and factors [N, F] (int64) where known."""
 
     x: Tensor
     y: Tensor | None = None
+    factors: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.y is not None and len(self.y) != len(self.x):
-            raise ConfigError(f"{len(self.x)} examples have {len(self.y)} labels: the files do not belong together")
+        for name, known in (("labels", self.y), ("rows of factors", self.factors)):
+            if known is not None and len(known) != len(self.x):
+                raise ConfigError(f"{len(self.x)} examples have {len(known)} {name}: the files do not belong together")
 
     def take(self, index: Tensor) -> "Rows":
         """The rows of that index, in its order."""
-        return Rows(self.x[index], None if self.y is None else self.y[index])
+        return self.each(lambda values: values[index])
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Rows":
+        """Every array changed in the same way."""
+        y, factors = (None if values is None else change(values) for values in (self.y, self.factors))
+        return Rows(change(self.x), y, factors)
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class Source:
     val: Rows
     test: Rows
     support: Support
+    factors: tuple[Factor, ...] = ()
 
     def __post_init__(self) -> None:
         sizes = [len(rows.x) for rows in (self.train, self.val, self.test)]
@@ -62,13 +70,14 @@ class Source:
             )
         total = np.add.reduce(self.train.x.numpy(), axis=0, dtype=np.float64)
         mean = torch.from_numpy(np.asarray(total / (size * scale_of(self.support)), np.float32))
-        return Spec(Size(shape), self.support, classes=max(labels, default=None), size=size, mean=mean)
+        classes = max(labels, default=None)
+        return Spec(Size(shape), self.support, classes=classes, factors=self.factors, size=size, mean=mean)
 
     def fingerprint(self) -> str:
         """Changes when a stored value, an order or a split changes; a run resumes only on the data that it began on."""
         checksum = 0
         for rows in (self.train, self.val, self.test):
-            for array in (rows.x, rows.y):
+            for array in (rows.x, rows.y, rows.factors):
                 if array is not None:
                     checksum = zlib.crc32(np.ascontiguousarray(array.numpy()).data, checksum)
                     checksum = zlib.crc32(repr(tuple(array.shape)).encode(), checksum)
@@ -110,6 +119,12 @@ def support_of(x: Tensor) -> Support:
     if x.dtype == torch.uint8:
         return Levels(256)
     return UnitInterval() if bool((x >= 0).all() and (x <= 1).all()) else Real()
+
+
+def factors_of(values: Tensor, names: Sequence[str] | None) -> tuple[Factor, ...]:
+    """The factors whose values are the columns of [N, F]; without names, factor_0, factor_1, ..."""
+    found = names or [f"factor_{column}" for column in range(values.shape[1])]
+    return tuple(Factor(name, int(count)) for name, count in zip(found, values.amax(0) + 1, strict=True))
 
 
 def random_split(rows: Rows, val: int, test: int) -> tuple[Rows, Rows, Rows]:

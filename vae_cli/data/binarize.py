@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vae_cli.data.base import Data, Read, Rows, Source, Split, scale_of
+from vae_cli.data.base import Data, Read, Source, Split, scale_of
 from vae_cli.errors import ConfigError
 from vae_cli.noise import derive_seed
 from vae_cli.types import Binary, Levels, Support, UnitInterval
@@ -48,7 +48,7 @@ def binarize(source: Source, choice: str) -> Data:
         splits = [Split(train, read), Split(val, read), Split(test, read)]
         return Data(*splits, spec=spec, fingerprint=source.fingerprint())
     named = {"train": train, "val": val, "test": test}
-    kept = [Split(Rows(_frozen(rows.x, choice, support, name), rows.y), _scaled(1)) for name, rows in named.items()]
+    kept = [Split(replace(rows, x=_frozen(rows.x, choice, support, name)), _scaled(1)) for name, rows in named.items()]
     if choice == "dynamic":
         kept[0] = Split(train, _resampled(support))
     return Data(*kept, spec=replace(spec, support=Binary()), fingerprint=source.fingerprint())

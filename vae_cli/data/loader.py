@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from vae_cli.data.base import Rows, Split
+from vae_cli.data.base import Split
 from vae_cli.noise import derive_seed
 from vae_cli.types import Batch
 
@@ -51,8 +51,7 @@ class Loader:
 
     def to(self, device: torch.device) -> "Loader":
         """Hold the rows on that device."""
-        x, y = self._rows.x, self._rows.y
-        self._rows = Rows(x.to(device), None if y is None else y.to(device))
+        self._rows = self._rows.each(lambda values: values.to(device))
         self._generator = torch.Generator(device)
         return self
 
@@ -118,6 +117,6 @@ class Loader:
     def _batch(self, rows: Tensor) -> Batch:
         place = (self._epoch, self._position) if self._shuffle else (0, self._position)
         self._generator.manual_seed(derive_seed(self._seed, "data", *place, self._rank))
-        x = self._read(self._rows.x.index_select(0, rows), self._generator)
-        y = None if self._rows.y is None else self._rows.y.index_select(0, rows)
-        return self._condition(Batch(x, y, index=rows))
+        taken = self._rows.each(lambda values: values.index_select(0, rows))
+        x = self._read(taken.x, self._generator)
+        return self._condition(Batch(x, taken.y, index=rows, factors=taken.factors))
