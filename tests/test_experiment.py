@@ -71,7 +71,7 @@ def test_looking_changes_no_training_number(small, tmp_path, silence):
 def test_validation_uses_the_values_that_schedules_end_with(small):
     config = composed(small)
     data = build_data(config)
-    experiment = build_experiment(config, data.spec)
+    experiment = build_experiment(config, data)
     experiment.objective.schedules = {"beta": lambda step: min(1.0, step / 1000)}
     experiment._evaluate(next(iter(data.val)), "val", 0)
     figures = experiment._evaluation_sums.means()
@@ -97,7 +97,7 @@ def test_init_from_weights_that_do_not_fit_is_named(small, tmp_path):
 def test_mixed_precision_stays_inside_networks(small, precision):
     config = composed(small)
     data = build_data(config)
-    experiment = build_experiment(config, data.spec)
+    experiment = build_experiment(config, data)
     plugin = MixedInNetworks(precision, "cpu")
     keys = list(experiment.state_dict())
     plugin.convert_module(experiment)

@@ -32,7 +32,7 @@ def losses(model, path):
     torch.set_default_dtype(torch.float64)
     try:
         data = build_data(config)
-        experiment = build_experiment(config, data.spec)
+        experiment = build_experiment(config, data)
         optimizer = experiment.configure_optimizers()
         found = []
         for step, batch in enumerate(

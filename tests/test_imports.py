@@ -19,6 +19,7 @@ LAYERS = [
     {"objectives"},
     {"conditions"},
     {"data"},
+    {"monitors"},
     {"experiment", "precision"},
     {"callbacks"},
     {"build", "runs"},

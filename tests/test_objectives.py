@@ -99,7 +99,7 @@ def test_terms_against_the_formula():
 @pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
 def test_beta_weighs_the_kl_in_the_loss_alone(beta):
     model, x = linear_gaussian(), torch.randn(7, 5).double()
-    objective = ELBO(DATA, model, beta=beta, num_samples=1)
+    objective = ELBO(DATA, model, beta=beta, warmup_steps=0, cycles=1, free_bits=0.0, num_samples=1)
     assert objective.schedules["beta"](0) == objective.schedules["beta"](FINAL_STEP) == beta
     terms = objective(model, Batch(x), {"beta": beta})
     torch.testing.assert_close(terms["loss"], beta * terms["kl"] - terms["reconstruction"])

@@ -17,11 +17,13 @@ from vae_cli.data.binarize import binarize, resolve
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
 from vae_cli.experiment import Experiment
+from vae_cli.monitors import BitsPerDimension, ImportanceWeightedBound, Monitor
 from vae_cli.types import (
     Binary,
     Condition,
     Head,
     HeadFactory,
+    LearningRate,
     Levels,
     Model,
     NetFactory,
@@ -81,17 +83,34 @@ def build_model(config: DictConfig, data: Spec) -> Model:
         raise
 
 
-def build_experiment(config: DictConfig, data: Spec) -> Experiment:
+def build_experiment(config: DictConfig, data: DataModule) -> Experiment:
     """Model, objective and optimiser in one LightningModule.
 
     Raises:
         ConfigError: where a value does not fit its part, or two parts do not fit together.
 
     """
-    model = build_model(config, data)
+    model = build_model(config, data.spec)
     make_objective: ObjectiveFactory = _made(config.objective, "objective")
-    objective: Objective = make_objective(data, model)
-    return Experiment(model, objective, _optimizer(config.optimizer), seed=config.seed)
+    objective: Objective = make_objective(data.spec, model)
+    learning_rate: LearningRate = _made(config.lr_schedule, "lr_schedule")
+    return Experiment(
+        model,
+        objective,
+        _optimizer(config.optimizer),
+        lr_factor=lambda step: learning_rate(step / len(data.train)),
+        monitors=_monitors(config, data.spec),
+        seed=config.seed,
+    )
+
+
+def _monitors(config: DictConfig, data: Spec) -> list[Monitor]:
+    found: list[Monitor] = []
+    if _target(config.likelihood).models == (Levels,):
+        found.append(BitsPerDimension(data.shape.numel()))
+    if config.logging.importance_samples:
+        found.append(ImportanceWeightedBound(config.logging.importance_samples))
+    return found
 
 
 def _made(node: DictConfig, name: str) -> Any:

@@ -5,7 +5,7 @@ it. The sums are part of the checkpoint: a resumed run logs what the uninterrupt
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,9 +13,10 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 
 from vae_cli.errors import TrainingError
+from vae_cli.monitors import Monitor
 from vae_cli.noise import derive_seed, stream
 from vae_cli.schedules import FINAL_STEP
-from vae_cli.types import Batch, Model, Objective, OptimizerFactory, Terms
+from vae_cli.types import Batch, Model, Objective, OptimizerFactory, Schedule, Terms
 
 
 class Experiment(LightningModule):
@@ -23,15 +24,27 @@ class Experiment(LightningModule):
 
     Args:
         optimizer: called with the parameters of model and objective.
+        lr_factor: what the optimiser's learning rates are multiplied with, by step.
+        monitors: figures that validation and test report besides those of the objective.
         seed: all noise of a step follows from it, the step and the process.
 
     """
 
-    def __init__(self, model: Model, objective: Objective, optimizer: OptimizerFactory, *, seed: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        objective: Objective,
+        optimizer: OptimizerFactory,
+        *,
+        lr_factor: Schedule,
+        monitors: Sequence[Monitor],
+        seed: int,
+    ) -> None:
         super().__init__()
         self.model = model
         self.objective = objective
-        self._optimizer = optimizer
+        self._optimizer, self._lr_factor = optimizer, lr_factor
+        self._monitors = monitors
         self._seed = seed
         self._training_sums = Sums()
         self._evaluation_sums = Sums()
@@ -55,6 +68,13 @@ class Experiment(LightningModule):
     def means_here(self) -> dict[str, float]:
         """Means over the training examples of this process alone; nothing is emptied."""
         return self._training_sums.means()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Set the learning rate, which follows from the step alone: it needs no place in a checkpoint."""
+        factor = self._lr_factor(self.global_step)
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = factor * optimizer.defaults["lr"]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; its noise follows from (seed, step, process)."""
@@ -100,6 +120,8 @@ class Experiment(LightningModule):
         """The objective with the values that its schedules end with, so that runs at different steps compare."""
         with stream(self.device, self._seed, split, batch_idx, self.global_rank):
             terms = self.objective(self.model, batch, self.schedule_values(FINAL_STEP))
+            for monitor in self._monitors:
+                terms = {**terms, **monitor(self.model, batch, terms)}
         self._evaluation_sums.add(terms, len(batch.x))
 
     def _log_evaluation(self, split: str) -> None:

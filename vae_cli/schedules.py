@@ -1,6 +1,8 @@
-"""Schedules: absolute optimiser step -> value."""
+"""Schedules: absolute optimiser step -> value; and learning rates: epochs done -> factor."""
 
 import sys
+from bisect import bisect
+from itertools import accumulate
 
 from vae_cli.types import Schedule
 
@@ -12,6 +14,25 @@ def linear(end: float, steps: int) -> Schedule:
     return lambda step: end * min(1.0, step / steps)
 
 
+def cyclical(end: float, steps: int, cycles: int) -> Schedule:
+    """`cycles` times: from 0 to `end` over `steps` steps, then `end` for as many (Fu et al. 2019, R = 0.5).
+
+    After the last cycle it stays `end`: one cycle is a linear warm-up.
+    """
+    return lambda step: end * min(1.0, (step % (2 * steps) if step < 2 * steps * cycles else steps) / steps)
+
+
 def constant(value: float) -> Schedule:
     """The same value at every step."""
     return lambda _step: value
+
+
+def unchanged(_epochs: float) -> float:
+    """The learning rate of the optimiser throughout."""
+    return 1.0
+
+
+def powers_of_three(epochs: float, *, stages: int) -> float:
+    """10^(-i / 7) during 3^i epochs, i = 0 .. stages - 1; the last stays (Burda et al. 2016, section 5: 8 stages)."""
+    ends = list(accumulate(3**i for i in range(stages - 1)))
+    return 10 ** (-bisect(ends, epochs) / 7)

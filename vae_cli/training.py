@@ -121,7 +121,7 @@ class _Run:
     ) -> None:
         self._config, self._directory, self._checkpoint = config, directory, checkpoint
         self._data = build_data(config)
-        self.experiment = build_experiment(config, self._data.spec)
+        self.experiment = build_experiment(config, self._data)
         place = _START if checkpoint is None else _place_in(checkpoint)
         if place.data not in (None, self._data.fingerprint):
             raise ConfigError(

@@ -122,6 +122,7 @@ class Trace:
 
 Terms = dict[str, Tensor]  # 0-d; "loss" is minimised, all are logged
 Schedule = Callable[[int], float]  # absolute optimiser step -> value
+LearningRate = Callable[[float], float]  # epochs done, whole and part -> factor of the optimiser's learning rate
 Infer = Callable[[Tensor, Tensor | None], Distribution]  # x, c -> q(z | x, c)
 Penalty = Callable[[Trace], Tensor]  # [] or [B], larger is worse
 

@@ -35,6 +35,7 @@ class LoggingConfig:
     every_n_steps: int = MISSING
     validate_every_n_epochs: int = MISSING
     pictures_every_n_epochs: int = MISSING
+    importance_samples: int = MISSING
     checkpoint_every_n_steps: int = MISSING
     progress: str = MISSING
 
@@ -52,6 +53,7 @@ class TrainConfig:
     structure: Any = MISSING
     objective: Any = MISSING
     optimizer: Any = MISSING
+    lr_schedule: Any = MISSING
     beta: float = MISSING
     latent_dim: int = MISSING
     seed: int = MISSING
@@ -99,6 +101,8 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
     for key in ("validate_every_n_epochs", "pictures_every_n_epochs"):
         if (value := config.logging[key]) < 0:
             raise ConfigError(f"logging.{key}={value}: 0 for never, or more")
+    if (samples := config.logging.importance_samples) < 0:
+        raise ConfigError(f"logging.importance_samples={samples}: 0 for none, or more")
     clip = config.trainer.gradient_clip_val
     if clip is not None and not clip > 0:
         raise ConfigError(f"trainer.gradient_clip_val={clip}: a positive number, or null for no limit")

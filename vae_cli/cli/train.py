@@ -87,11 +87,24 @@ def _report(outcome: "Outcome") -> None:
     if outcome.state == "interrupted":
         print(f"interrupted after step {outcome.step}; everything is saved. Continue with: vae-train run={place}")
         return
-    for title, tag in (("ELBO", "elbo"), ("reconstruction", "reconstruction"), ("KL", "kl")):
-        print(f"{'test ' + title:<20} {outcome.figures[f'test/{tag}']:10.3f} nats")
+    for tag, value in outcome.figures.items():
+        if line := _line(tag.removeprefix("test/"), value):
+            print(line)
     print(f"{'weights':<20} {outcome.weights}")
     print(f"{'run':<20} {place}")
     print(f"{'look at it':<20} tensorboard --logdir {place}")
+
+
+def _line(figure: str, value: float) -> str | None:
+    """A figure with its title and unit; None for those that only TensorBoard shows."""
+    titles = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
+    if figure in titles:
+        return f"{'test ' + titles[figure]:<20} {value:10.3f} nats"
+    if figure == "bits_per_dimension":
+        return f"{'test ELBO':<20} {value:10.3f} bits per dimension"
+    if figure.startswith("iwae_"):
+        return f"{'test bound':<20} {value:10.3f} nats (importance-weighted, {figure.removeprefix('iwae_')} draws)"
+    return None
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The one-dimensional marginals of a Gaussian, for what is reported per latent dimension."""
+"""A Gaussian dimension by dimension."""
 
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
@@ -8,5 +8,12 @@ def normal_marginals(distribution: Distribution) -> Normal | None:
     if isinstance(distribution, MultivariateNormal):
         return Normal(distribution.loc, distribution.stddev, validate_args=False)
     if isinstance(distribution, Independent) and isinstance(distribution.base_dist, Normal):
+        return distribution.base_dist
+    return None
+
+
+def factors(distribution: Distribution) -> Distribution | None:
+    """The distributions of the dimensions where they are independent, batch shape [*batch, d]; else None."""
+    if isinstance(distribution, Independent) and distribution.reinterpreted_batch_ndims == 1:
         return distribution.base_dist
     return None

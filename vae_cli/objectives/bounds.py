@@ -8,9 +8,11 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.distributions import kl_divergence
 
+from vae_cli.distributions.marginals import factors
 from vae_cli.errors import ConfigError
-from vae_cli.schedules import constant
+from vae_cli.schedules import constant, cyclical
 from vae_cli.types import Batch, Model, Objective, Spec, Terms, Trace
 
 
@@ -21,24 +23,44 @@ class ELBO(Objective):
 
     Args:
         beta: weight of the KL, 0 or more.
+        warmup_steps: beta rises linearly from 0 over so many optimiser steps; 0 for none.
+        cycles: how often it does; in each it stays as long as it rose (Fu et al. 2019).
+        free_bits: nats of every latent dimension, averaged over the batch, that cost nothing (Kingma et al. 2016,
+            eq. 15): the KL in `loss` is sum_j max(free_bits, KL_j).
         num_samples: draws of z for every example.
 
     """
 
-    def __init__(self, data: Spec, model: Model, *, beta: float, num_samples: int) -> None:
+    def __init__(
+        self,
+        data: Spec,
+        model: Model,
+        *,
+        beta: float,
+        warmup_steps: int,
+        cycles: int,
+        free_bits: float,
+        num_samples: int,
+    ) -> None:
         super().__init__()
         if not (0 <= beta < math.inf):
             raise ConfigError(f"beta={beta}: the weight of the KL is a number of 0 or more")
-        if num_samples < 1:
-            raise ConfigError(f"objective.num_samples={num_samples}: at least 1 draw is needed")
-        self.schedules = {"beta": constant(beta)}
-        self._num_samples = num_samples
+        if warmup_steps < 0:
+            raise ConfigError(f"objective.warmup_steps={warmup_steps}: 0 for none, or more")
+        if cycles < 1 or (cycles > 1 and warmup_steps == 0):
+            raise ConfigError(f"objective.cycles={cycles}: 1 or more, with objective.warmup_steps above 0 for several")
+        if not (0 <= free_bits < math.inf):
+            raise ConfigError(f"objective.free_bits={free_bits}: nats a dimension, 0 or more")
+        check_num_samples(num_samples)
+        self.schedules = {"beta": cyclical(beta, warmup_steps, cycles) if warmup_steps else constant(beta)}
+        self._free_bits, self._num_samples = free_bits, num_samples
 
     def forward(self, model: Model, batch: Batch, weights: Mapping[str, float | Tensor]) -> Terms:
         """Loss = -(reconstruction - beta kl), and the terms of the bound from the same trace."""
-        terms = elbo_terms(model(batch, self._num_samples))
-        loss = weights["beta"] * terms["kl"] - terms["reconstruction"]
-        return {"loss": loss, **terms}
+        trace = model(batch, self._num_samples)
+        terms = elbo_terms(trace)
+        charged = charged_kl(trace, self._free_bits) if self._free_bits else terms["kl"]
+        return {"loss": weights["beta"] * charged - terms["reconstruction"], **terms}
 
 
 class IWAE(Objective):
@@ -53,8 +75,7 @@ class IWAE(Objective):
 
     def __init__(self, data: Spec, model: Model, *, num_samples: int) -> None:
         super().__init__()
-        if num_samples < 1:
-            raise ConfigError(f"objective.num_samples={num_samples}: at least 1 draw is needed")
+        check_num_samples(num_samples)
         self.schedules = {}
         self._num_samples = num_samples
 
@@ -65,8 +86,20 @@ class IWAE(Objective):
         return {"loss": -bound, "bound": bound, **elbo_terms(trace)}
 
 
+def check_num_samples(number: int) -> None:
+    """ConfigError for fewer draws than one."""
+    if number < 1:
+        raise ConfigError(f"objective.num_samples={number}: at least 1 draw is needed")
+
+
 def importance_weighted(trace: Trace) -> Tensor:
-    """Ln 1/S sum_s w_s for each example, [B], nats (Burda et al. 2016, eq. 8).
+    """Ln 1/S sum_s w_s for each example, [B], nats (Burda et al. 2016, eq. 8)."""
+    log_w = log_weights(trace)
+    return log_w.logsumexp(0) - math.log(len(log_w))
+
+
+def log_weights(trace: Trace) -> Tensor:
+    """Ln w = ln p(x, z) - ln q(z | x) of every draw, [S, B], nats.
 
     Raises:
         ConfigError: where the samples are enumerated classes, not draws.
@@ -75,8 +108,25 @@ def importance_weighted(trace: Trace) -> Tensor:
         raise ConfigError(
             "IWAE averages Monte Carlo samples, but this structure enumerates its classes: use objective=elbo"
         )
-    log_weights = trace.px.log_prob(trace.batch.x) - sum(site.log_ratio() for site in trace.sites.values())  # [S, B]
-    return log_weights.logsumexp(0) - math.log(len(log_weights))
+    return trace.px.log_prob(trace.batch.x) - sum(site.log_ratio() for site in trace.sites.values())
+
+
+def charged_kl(trace: Trace, free: float) -> Tensor:
+    """Sum over sites and dimensions j of max(free, E_batch[KL_j]), 0-d, nats (Kingma et al. 2016, eq. 15).
+
+    Raises:
+        ConfigError: where the KL is not a sum over dimensions.
+    """
+    charged = torch.zeros(())
+    for site in trace.sites.values():
+        q, p = factors(site.q), factors(site.p)
+        if q is None or p is None or trace.weights is not None:
+            raise ConfigError(
+                f"objective.free_bits={free}: the KL of {type(site.q).__name__} to {type(site.p).__name__} is not a "
+                "sum over dimensions: use posterior=diagonal and prior=standard, or objective.free_bits=0"
+            )
+        charged = charged + kl_divergence(q, p).flatten(0, -2).mean(0).clamp(min=free).sum()
+    return charged
 
 
 def elbo_terms(trace: Trace) -> Terms:

@@ -1,0 +1,40 @@
+"""All mass at one point."""
+
+from collections.abc import Sequence
+
+from torch import Size, Tensor
+from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
+
+from vae_cli.errors import ConfigError
+
+
+class Delta(Distribution):
+    """z = location, always; it has no density, so no bound can be computed with it. Location [*batch, Z]."""
+
+    has_rsample = True
+
+    def __init__(self, location: Tensor) -> None:
+        self._location = location
+        super().__init__(location.shape[:-1], location.shape[-1:], validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, Constraint]:
+        """None: every point will do."""
+        return {}
+
+    @property
+    def mean(self) -> Tensor:
+        """The location."""
+        return self._location
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """The location, [*sample_shape, *batch, Z]."""
+        return self._location.expand(Size((*sample_shape, *self._location.shape)))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Raises ConfigError: there is no density."""
+        raise ConfigError(
+            "posterior=delta is a point without a density, so there is no KL: use objective=reconstruction, "
+            "or posterior=diagonal"
+        )

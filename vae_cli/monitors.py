@@ -1,0 +1,42 @@
+"""Figures that validation and test report besides those of the objective, so that runs under any objective compare.
+
+Shape legend: S samples, B batch.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from vae_cli.objectives.bounds import log_weights
+from vae_cli.types import Batch, Model, Terms
+
+Monitor = Callable[[Model, Batch, Terms], Terms]  # the terms that the objective gave -> more of them
+
+_MOST_ROWS = 20_000  # of S x B at a time: what a small machine's memory allows for images
+
+
+class ImportanceWeightedBound:
+    """`iwae_<K>`: ln 1/K sum_k w_k with exactly K draws for every example (Burda et al. 2016, eq. 8), nats."""
+
+    def __init__(self, num_samples: int) -> None:
+        self._num_samples = num_samples
+
+    def __call__(self, model: Model, batch: Batch, terms: Terms) -> Terms:
+        """The batch mean; draws are taken a few at a time."""
+        at_once = max(1, _MOST_ROWS // len(batch.x))
+        sizes = [min(at_once, self._num_samples - first) for first in range(0, self._num_samples, at_once)]
+        parts = [log_weights(model(batch, size)).logsumexp(0) for size in sizes]
+        bound = torch.stack(parts).logsumexp(0) - math.log(self._num_samples)  # [B]
+        return {f"iwae_{self._num_samples}": bound.mean()}
+
+
+class BitsPerDimension:
+    """`bits_per_dimension`: -elbo / (D ln 2), for likelihoods that give probabilities of levels."""
+
+    def __init__(self, dimensions: int) -> None:
+        self._nats = dimensions * math.log(2)
+
+    def __call__(self, model: Model, batch: Batch, terms: Terms) -> Terms:
+        """An upper bound on the bits that a code for x needs."""
+        return {"bits_per_dimension": -terms["elbo"] / self._nats} if "elbo" in terms else {}
