@@ -34,11 +34,11 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def small_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """75 grey images of 4 x 4 pixels in 3 classes, with 2 factors: 53 / 11 / 11."""
+    """75 grey images of 16 x 16 pixels in 3 classes, with 2 factors: 53 / 11 / 11."""
     rng = np.random.default_rng(0)
     labels = np.arange(75) % 3
-    centres = rng.integers(0, 256, (3, 1, 4, 4))
-    x = np.clip(centres[labels] + rng.normal(0, 20, (75, 1, 4, 4)), 0, 255).astype(np.uint8)
+    centres = rng.integers(0, 256, (3, 1, 16, 16))
+    x = np.clip(centres[labels] + rng.normal(0, 20, (75, 1, 16, 16)), 0, 255).astype(np.uint8)
     path = tmp_path_factory.mktemp("data") / "small.npz"
     np.savez(path, x=x, y=labels, factors=np.stack([labels, np.arange(75) % 2], 1))
     return path

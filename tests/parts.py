@@ -30,10 +30,21 @@ def targets(node: Any) -> list[dict[str, Any]]:
     return ([node] if "_target_" in node else []) + [found for child in node.values() for found in targets(child)]
 
 
+def small_architecture(choice: str) -> list[str]:
+    """Overrides that make a net of that kind as small as it can be."""
+    config = leaf("architecture", choice)
+    found = ["architecture.width=8"] if "width" in config else []
+    lists = [key for key in ("channels", "hidden") if key in config]
+    found += [f"architecture.{key}=[{','.join(['4'] * len(config[key]))}]" for key in lists]
+    if "channels" in config:
+        found.append("architecture.activation=silu")  # so few units of relu can all be dead
+    return found + (["architecture.depth=1"] if choice == "gated_mlp" else [])
+
+
 def head(group: str, choice: str, shape: tuple[int, ...]) -> Head:
     """A likelihood or a posterior over events of that shape."""
     config = leaf(group, choice)
-    return instantiate(config)(Spec(torch.Size(shape), a_support_of(get_object(config["_target_"]))))
+    return instantiate(config)(Spec(torch.Size(shape), a_support_of(get_object(config["_target_"])))).eval()
 
 
 def a_support_of(kind: type[Head]) -> Support:
@@ -47,4 +58,5 @@ def a_support_of(kind: type[Head]) -> Support:
 
 
 HEADS = [("likelihood", choice) for choice in choices("likelihood")]
-HEADS += [("posterior", choice) for choice in choices("posterior")]
+POSTERIORS = [choice for choice in choices("posterior") if choice != "delta"]  # those with a density
+HEADS += [("posterior", choice) for choice in POSTERIORS]

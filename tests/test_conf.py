@@ -3,17 +3,18 @@
 import inspect
 import itertools
 
+import numpy as np
 import pytest
-from conftest import composed
+from conftest import composed, trained
 from hydra.utils import get_object
 from omegaconf import OmegaConf
-from parts import CONF, GROUPS, choices, leaf, targets
+from parts import CONF, GROUPS, choices, leaf, small_architecture, targets
 
-from vae_cli.build import build_data, build_experiment
+from vae_cli.build import build_data, build_experiment, rehearse
 from vae_cli.errors import ConfigError
 
-AXES = [group for group in GROUPS if group not in ("model", "dataset")]
-OURS = [group for group in GROUPS if group not in ("model", "optimizer")]
+AXES = [group for group in GROUPS if group not in ("model", "dataset", "experiment")]
+OURS = [group for group in GROUPS if group not in ("model", "optimizer", "experiment")]
 LEAVES = [(group, choice) for group in OURS for choice in choices(group)]
 
 
@@ -51,10 +52,14 @@ def test_a_preset_selects_leaves_and_sets_root_keys(model):
 @pytest.mark.parametrize("model", choices("model"))
 @pytest.mark.parametrize(("axis", "choice"), [(axis, choice) for axis in AXES for choice in choices(axis)])
 def test_every_preset_with_every_choice_trains_two_steps_or_fails_by_name(small, model, axis, choice):
-    config = composed([f"model={model}", *small, f"{axis}={choice}"])
+    overrides = [f"model={model}", *small, f"{axis}={choice}"]
+    if axis == "architecture":
+        overrides = small_without_net(overrides) + small_architecture(choice)
+    config = composed(overrides)
     try:
         data = build_data(config)
         experiment = build_experiment(config, data)
+        rehearse(experiment, data)
     except ConfigError as error:
         assert "choose" in str(error) or "use" in str(error)
         return
@@ -62,20 +67,58 @@ def test_every_preset_with_every_choice_trains_two_steps_or_fails_by_name(small,
     assert all(loss.isfinite() for loss in losses)
 
 
-def test_every_combination_of_axes(small):
-    """architecture x likelihood x posterior x condition: two steps, and a gradient for every parameter."""
-    groups = ("architecture", "likelihood", "posterior", "condition")
-    for combination in itertools.product(*map(choices, groups)):
-        overrides = [f"{group}={choice}" for group, choice in zip(groups, combination, strict=True)]
-        if combination[0] == "gated_mlp":
-            overrides.append("architecture.depth=1")
-        config = composed([*small, *overrides])
-        data = build_data(config)
-        experiment = build_experiment(config, data)
-        assert all(loss.isfinite() for loss in two_steps(experiment, data)), combination
-        for name, parameter in experiment.named_parameters():
-            assert parameter.grad is not None, (combination, name)
-            assert parameter.grad.abs().sum() > 0, (combination, name)
+WITHOUT_A_FIT = {  # (axis choices) that no model can have together, and what the refusal names
+    ("delta", "elbo"): "use objective=reconstruction",
+    ("delta", "iwae"): "use objective=reconstruction",
+    ("delta", "capacity"): "use objective=reconstruction",
+}
+
+
+@pytest.mark.parametrize("objective", choices("objective"))
+@pytest.mark.parametrize("likelihood", choices("likelihood"))
+def test_every_likelihood_posterior_prior_and_objective(small, likelihood, objective):
+    """Two steps, and a gradient for every parameter; or a refusal that says what would work."""
+    for posterior, prior in itertools.product(choices("posterior"), choices("prior")):
+        axes = {"likelihood": likelihood, "posterior": posterior, "prior": prior, "objective": objective}
+        overrides = [*small, "condition=label", *[f"{axis}={choice}" for axis, choice in axes.items()]]
+        if (posterior, objective) in WITHOUT_A_FIT:
+            with pytest.raises(ConfigError, match=WITHOUT_A_FIT[posterior, objective]):
+                trained_two_steps(overrides)
+        else:
+            without_a_part = ("prior",) if objective == "reconstruction" else ()
+            assert_learns(trained_two_steps(overrides), axes, without_a_part)
+
+
+@pytest.mark.parametrize("architecture", choices("architecture"))
+def test_every_architecture_condition_and_likelihood(small, architecture):
+    nets = small_architecture(architecture)
+    routes = ["planes", "film"] if "conditioning" in leaf("architecture", architecture) else []
+    tried = [[f"condition={condition}"] for condition in choices("condition")]
+    tried += [["condition=label", f"likelihood={likelihood}"] for likelihood in choices("likelihood")]
+    tried += [["condition=label", f"architecture.conditioning={route}"] for route in routes]
+    for choice in tried:
+        overrides = [f"architecture={architecture}", *nets, *choice]
+        assert_learns(trained_two_steps([*small_without_net(small), *overrides]), overrides)
+
+
+def small_without_net(overrides):
+    return [word for word in overrides if not word.startswith("architecture.")]
+
+
+def trained_two_steps(overrides):
+    config = composed(overrides)
+    data = build_data(config)
+    experiment = build_experiment(config, data)
+    rehearse(experiment, data)
+    assert all(loss.isfinite() for loss in two_steps(experiment, data)), overrides
+    return experiment
+
+
+def assert_learns(experiment, axes, without=()):
+    for name, parameter in experiment.model.named_parameters():
+        if name.split(".")[0] not in without:
+            assert parameter.grad is not None, (axes, name)
+            assert parameter.grad.abs().sum() > 0, (axes, name)
 
 
 def two_steps(experiment, data):
@@ -124,6 +167,10 @@ def test_auto_binarises_for_bernoulli_alone(small):
     [
         ("beta=-1", "beta=-1"),
         ("beta=nan", "beta=nan"),
+        ("latent_dim=257", "x has 256 coordinates, and a larger latent has nothing to tell of it: use latent_dim=256"),
+        ("objective.warmup_steps=-1", "warmup_steps=-1: 0 for none"),
+        ("objective.cycles=2", "cycles=2: 1 or more, with objective.warmup_steps above 0"),
+        ("objective.free_bits=-1", "free_bits=-1"),
         ("latent_dim=0", "latent_dim=0"),
         ("optimizer.lr=0", "optimizer.lr=0"),
         ("optimizer.lr=fast", "optimizer.lr=fast"),
@@ -141,3 +188,29 @@ def test_a_value_out_of_range_is_named(small, override, message):
     config = composed([*small, override])
     with pytest.raises(ConfigError, match=message):
         build_experiment(config, build_data(config))
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_composes_and_what_is_typed_beats_it(experiment):
+    config = composed([f"experiment={experiment}", "trainer.max_epochs=7", "posterior=cholesky", "optimizer.lr=0.5"])
+    assert config.trainer.max_epochs == 7
+    assert config.optimizer.lr == 0.5
+    assert config.posterior._target_.endswith("Cholesky")
+    assert OmegaConf.load(CONF / "experiment" / f"{experiment}.yaml").name == experiment
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["posterior=delta"], "posterior=delta is a point without a density.*use objective=reconstruction"),
+        (["posterior=cholesky", "objective.free_bits=0.1"], "is not a sum over dimensions: use posterior=diagonal"),
+        (["prior=conditional"], "prior=conditional needs a condition: choose condition=label"),
+        (["likelihood=gaussian", "likelihood.squash=true", "dataset.path=REAL"], "x holds real numbers: use squash"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_before_anything_is_written(small, tmp_path, overrides, message):
+    np.savez(tmp_path / "real.npz", x=np.random.default_rng(0).normal(size=(60, 9)))
+    words = [word.replace("REAL", str(tmp_path / "real.npz")) for word in overrides]
+    with pytest.raises(ConfigError, match=message):
+        trained([*small, *words], tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*.*"))

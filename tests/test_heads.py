@@ -4,14 +4,15 @@ import math
 
 import pytest
 import torch
-from parts import HEADS, choices, head
+from hydra.utils import instantiate
+from parts import HEADS, POSTERIORS, choices, head, leaf
 from torch.distributions import Normal, kl_divergence
 
 from vae_cli.distributions.masked import Masked
 from vae_cli.errors import ConfigError
 from vae_cli.noise import record, replay
+from vae_cli.types import Binary, Real, Spec, UnitInterval
 
-POSTERIORS = choices("posterior")
 S, B = 3, 4
 
 
@@ -108,14 +109,77 @@ def test_bernoulli_is_the_cross_entropy_summed():
 
 @pytest.mark.parametrize("choice", [name for name in choices("likelihood") if name.startswith("gaussian")])
 def test_gaussians_keep_their_constants(choice):
-    """-D/2 ln(2 pi) - sum ln sigma - |x - mu|^2 / (2 sigma^2), sigma = 0.1 where it is shared."""
+    """-D/2 ln(2 pi) - sum ln sigma - |x - mu|^2 / (2 sigma^2), sigma = 0.1 where it is shared (1 before training)."""
     part = head("likelihood", choice, (2, 2, 2)).double()
     h, x = torch.randn(B, *part.param_shape, dtype=torch.float64), torch.randn(B, 2, 2, 2, dtype=torch.float64)
     mean = h[:, :2]
-    log_sigma = 10 * torch.tanh(h[:, 2:] / 10) if choice == "gaussian_pixel" else torch.full_like(mean, math.log(0.1))
+    log_sigma = 10 * torch.tanh(h[:, 2:] / 10) if choice == "gaussian_pixel" else shared(choice, mean)
     squares = (x - mean) ** 2 / (2 * (2 * log_sigma).exp())
     expected = (-0.5 * math.log(2 * math.pi) - log_sigma - squares).sum((1, 2, 3))
     torch.testing.assert_close(part(h).log_prob(x), expected, rtol=1e-6, atol=1e-6)
+
+
+def shared(choice, mean):
+    return torch.full_like(mean, math.log(1.0 if choice == "gaussian_optimal" else 0.1))
+
+
+def gaussian(choice, support, **changed):
+    return instantiate(leaf("likelihood", choice), **changed)(Spec(torch.Size((3,)), support))
+
+
+@pytest.mark.parametrize("choice", [name for name in choices("likelihood") if name.startswith("gaussian")])
+def test_squashed_means_are_sigmoids(choice):
+    part = gaussian(choice, UnitInterval(), squash=True).eval()
+    h = features(part, B)
+    torch.testing.assert_close(part(h).mean, 1 / (1 + torch.exp(-h[:, :3])))
+    with pytest.raises(ConfigError, match="x holds real numbers: use squash=false"):
+        gaussian(choice, Real(), squash=True)
+
+
+def test_optimal_sigma_is_the_root_mean_squared_error_of_the_batch():
+    """In training ln p = -D/2 ln(2 pi e sigma^2) summed over the batch, with sigma^2 the mean squared error."""
+    part = gaussian("gaussian_optimal", Real(), momentum=0.25).train()
+    h, x = torch.randn(2, B, 3, requires_grad=True), torch.randn(B, 3)
+    variance = (x - h).square().mean()
+    found = part(h).log_prob(x).sum()
+    expected = -0.5 * 2 * B * 3 * torch.log(2 * math.pi * math.e * variance)
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=0)  # ln sigma is softly above -6
+    (gradient,) = torch.autograd.grad(found, h, retain_graph=True)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected, h)[0], rtol=1e-2, atol=1e-6)
+
+
+def test_optimal_sigma_is_averaged_for_evaluation():
+    part = gaussian("gaussian_optimal", Real(), momentum=0.25).train()
+    for scale in (2.0, 4.0):
+        part(torch.zeros(1, 1000, 3)).log_prob(torch.full((1000, 3), scale))
+    sigma = float(part.eval()(torch.zeros(1, 3)).base_dist.scale[0, 0])
+    assert sigma**2 == pytest.approx(0.75 * 4 + 0.25 * 16, rel=1e-2)
+    before = part.variance.clone()
+    one, other = part(torch.zeros(2, 3)).log_prob(torch.tensor([[1.0] * 3, [9.0] * 3]))
+    torch.testing.assert_close(one, part(torch.zeros(1, 3)).log_prob(torch.ones(1, 3))[0])
+    assert other < one
+    assert torch.equal(part.variance, before), "evaluation learns nothing"
+
+
+def test_bernoulli_may_start_at_the_mean_example():
+    mean = torch.tensor([0.0, 0.3, 1.0])
+    for from_mean, start in ((True, mean.clamp(0.001, 0.999)), (False, torch.full((3,), 0.5))):
+        part = instantiate(leaf("likelihood", "bernoulli"), from_mean=from_mean)(Spec(mean.shape, Binary(), mean=mean))
+        torch.testing.assert_close(part(torch.zeros(B, 3)).mean, start.expand(B, 3))
+
+
+def test_delta_is_its_features():
+    part = head("posterior", "delta", (3,))
+    h = torch.randn(B, 3, requires_grad=True)
+    q = part(h)
+    assert (*q.batch_shape, *q.event_shape) == (B, 3)
+    z = q.rsample(torch.Size((S,)))
+    assert torch.equal(z, h.expand(S, B, 3))
+    assert torch.equal(q.mean, h)
+    z.sum().backward()
+    assert (h.grad == S).all()
+    with pytest.raises(ConfigError, match="use objective=reconstruction"):
+        q.log_prob(z)
 
 
 MASSES = ["categorical", "discretized_logistic", "logistic_mixture"]

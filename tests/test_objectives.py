@@ -1,6 +1,7 @@
 """Bounds: against a model whose log p(x) is known, and against the formula written out."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,11 +11,15 @@ from parts import choices, leaf
 from torch import Size, nn
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
+from vae_cli import monitors
 from vae_cli.errors import ConfigError
 from vae_cli.heads.gaussian import FixedGaussian
-from vae_cli.heads.gaussian_posterior import Cholesky
+from vae_cli.heads.gaussian_posterior import Cholesky, Diagonal
+from vae_cli.monitors import BitsPerDimension, ImportanceWeightedBound
+from vae_cli.noise import record, replay
 from vae_cli.objectives.bounds import ELBO, elbo_terms, importance_weighted
 from vae_cli.objectives.capacity import Capacity
+from vae_cli.priors.conditional import Conditional
 from vae_cli.priors.standard import Standard
 from vae_cli.schedules import FINAL_STEP
 from vae_cli.structures.single import Single
@@ -37,7 +42,7 @@ class Affine(Network):
 
 def linear_gaussian() -> Single:
     """x = W z + b + sigma noise, z ~ N(0, I): probabilistic PCA, with a closed-form log p(x) and posterior."""
-    likelihood = lambda spec: FixedGaussian(spec, sigma=SIGMA)
+    likelihood = lambda spec: FixedGaussian(spec, sigma=SIGMA, squash=False)
     return Single(DATA, Parts(2, Affine, Affine, likelihood, Cholesky, Standard)).double()
 
 
@@ -99,7 +104,7 @@ def test_terms_against_the_formula():
 @pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
 def test_beta_weighs_the_kl_in_the_loss_alone(beta):
     model, x = linear_gaussian(), torch.randn(7, 5).double()
-    objective = ELBO(DATA, model, beta=beta, warmup_steps=0, cycles=1, free_bits=0.0, num_samples=1)
+    objective = elbo(model, beta=beta)
     assert objective.schedules["beta"](0) == objective.schedules["beta"](FINAL_STEP) == beta
     terms = objective(model, Batch(x), {"beta": beta})
     torch.testing.assert_close(terms["loss"], beta * terms["kl"] - terms["reconstruction"])
@@ -221,8 +226,115 @@ def test_every_objective_names_its_loss_and_the_bound(choice):
     objective = instantiate(config.objective)(DATA, model)
     weights = {name: schedule(0) for name, schedule in objective.schedules.items()}
     terms = objective(model, Batch(torch.randn(7, 5).double()), weights)
-    assert {"loss", "elbo", "reconstruction", "kl", "kl/z"} <= terms.keys()
     assert all(term.ndim == 0 for term in terms.values())
-    torch.testing.assert_close(terms["elbo"], terms["reconstruction"] - terms["kl"])
     terms["loss"].backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+    if choice == "reconstruction":
+        assert terms.keys() == {"loss", "reconstruction"}
+        torch.testing.assert_close(terms["loss"], -terms["reconstruction"])
+    else:
+        assert {"loss", "elbo", "reconstruction", "kl", "kl/z"} <= terms.keys()
+        torch.testing.assert_close(terms["elbo"], terms["reconstruction"] - terms["kl"])
+
+
+def elbo(model, **changed):
+    keys = {"beta": 1.0, "warmup_steps": 0, "cycles": 1, "free_bits": 0.0, "num_samples": 1, **changed}
+    return ELBO(DATA, model, **keys)
+
+
+def test_warm_up_rises_linearly_and_stays():
+    beta = elbo(linear_gaussian(), beta=4.0, warmup_steps=100).schedules["beta"]
+    assert [beta(step) for step in (0, 1, 50, 100, 199, 200, 1000, FINAL_STEP)] == [0, 0.04, 2, 4, 4, 4, 4, 4]
+
+
+def test_cycles_rise_and_stay_for_as_long():
+    """Fu et al. (2019), R = 0.5: with warmup_steps=100 a cycle is 200 steps."""
+    beta = elbo(linear_gaussian(), warmup_steps=100, cycles=3).schedules["beta"]
+    assert [beta(step) for step in (0, 50, 100, 199, 200, 250, 399, 400, 450)] == [0, 0.5, 1, 1, 0, 0.5, 1, 0, 0.5]
+    assert [beta(step) for step in (500, 599, 600, 601, FINAL_STEP)] == [1, 1, 1, 1, 1]
+
+
+def diagonal_gaussian():
+    likelihood = lambda spec: FixedGaussian(spec, sigma=SIGMA, squash=False)
+    return Single(DATA, Parts(4, Affine, Affine, likelihood, Diagonal, Standard)).double()
+
+
+@pytest.mark.parametrize("free", [0.001, 0.3, 100.0])
+def test_free_bits_charge_each_dimension_at_least_so_much(free):
+    model, x = diagonal_gaussian(), torch.randn(7, 5).double()
+    terms = elbo(model, free_bits=free, beta=2.0)(model, Batch(x), {"beta": 2.0})
+    q = model.infer(x)
+    mean, sigma = q.mean, q.stddev
+    by_dimension = (0.5 * (sigma**2 + mean**2 - 1) - sigma.log()).mean(0)
+    torch.testing.assert_close(terms["loss"], 2 * by_dimension.clamp(min=free).sum() - terms["reconstruction"])
+    torch.testing.assert_close(terms["kl"], by_dimension.sum())
+    torch.testing.assert_close(terms["elbo"], terms["reconstruction"] - terms["kl"])
+
+
+def test_free_bits_do_not_pull_on_dimensions_that_have_them():
+    model, x = diagonal_gaussian(), torch.randn(7, 5).double()
+    terms = elbo(model, free_bits=100.0)(model, Batch(x), {"beta": 1.0})
+    (terms["loss"] + terms["reconstruction"]).backward()
+    assert model.encoder.linear.weight.grad is None or not model.encoder.linear.weight.grad.any()
+
+
+def test_free_bits_refuse_a_kl_that_is_no_sum():
+    model = linear_gaussian()
+    with pytest.raises(ConfigError, match="is not a sum over dimensions: use posterior=diagonal"):
+        elbo(model, free_bits=0.1)(model, Batch(torch.randn(7, 5).double()), {"beta": 1.0})
+
+
+def test_conditional_prior_is_the_p_of_the_kl():
+    data = replace(DATA, condition=Size((3,)))
+    prior = lambda latent, spec: Conditional(latent, spec, width=1, depth=0, activation="relu")
+    likelihood = lambda spec: FixedGaussian(spec, sigma=SIGMA, squash=False)
+    model = Single(data, Parts(4, Affine, Affine, likelihood, Diagonal, prior)).double()
+    x, c = torch.randn(6, 5).double(), torch.eye(3).double().repeat(2, 1)
+    site = model(Batch(x, c=c), 2).sites["z"]
+    head = model.prior.network._body.last
+    mean, scale = (c @ head.weight.mT + head.bias).chunk(2, 1)
+    scale = torch.exp(10 * torch.tanh(scale / 10))
+    q = model.infer(x, c)
+    ratio = (q.stddev / scale) ** 2
+    expected = 0.5 * (ratio + ((q.mean - mean) / scale) ** 2 - 1 - ratio.log()).sum(1)
+    torch.testing.assert_close(site.kl(), expected.expand(2, 6))
+    with torch.no_grad():
+        head.bias[4:] = -10.0  # nearly a point: samples show whose condition they were drawn under
+        samples = torch.stack([model.prior(c, model.infer).sample() for _ in range(3)])
+    torch.testing.assert_close(samples, mean.detach().expand(3, 6, 4), rtol=0, atol=0.05)
+
+
+# ---- monitors ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_samples", [1, 7, 150, 5000])
+@pytest.mark.parametrize("examples", [1, 50])
+def test_the_importance_weighted_bound_draws_exactly_so_many(num_samples, examples, monkeypatch):
+    model, x = linear_gaussian(), torch.randn(examples, 5).double()
+    set_exact_posterior(model)
+    monkeypatch.setattr(monitors, "_MOST_ROWS", 5000)
+    noise = record()
+    with noise, torch.no_grad():
+        found = ImportanceWeightedBound(num_samples)(model, Batch(x), {})
+    assert sum(draws.shape[0] for draws in noise.draws) == num_samples
+    assert all(draws.shape[0] * examples <= max(5000, examples) for draws in noise.draws)
+    (name,) = found
+    assert name == f"iwae_{num_samples}"
+    torch.testing.assert_close(found[name], log_evidence(model, x).mean().detach())
+
+
+def test_the_importance_weighted_bound_is_that_of_all_draws_at_once(monkeypatch):
+    model, x = linear_gaussian(), torch.randn(10, 5).double()
+    noise = record()
+    with noise:
+        at_once = importance_weighted(model(Batch(x), 7)).mean()
+    monkeypatch.setattr(monitors, "_MOST_ROWS", 20)
+    parts = list(noise.draws[0].split(2))
+    with replay(parts):
+        torch.testing.assert_close(ImportanceWeightedBound(7)(model, Batch(x), {})["iwae_7"], at_once)
+
+
+def test_bits_per_dimension():
+    """A bound of -8 ln 2 nats on 4 values is 2 bits for each."""
+    found = BitsPerDimension(4)(linear_gaussian(), Batch(torch.zeros(1, 4)), {"elbo": torch.tensor(-8 * math.log(2))})
+    assert float(found["bits_per_dimension"]) == pytest.approx(2.0)

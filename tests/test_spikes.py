@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Size, nn
 from torch.distributions import Categorical, Distribution
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from vae_cli.errors import ConfigError
 from vae_cli.experiment import Experiment

@@ -18,9 +18,11 @@ from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
 from vae_cli.experiment import Experiment
 from vae_cli.monitors import BitsPerDimension, ImportanceWeightedBound, Monitor
+from vae_cli.noise import stream
 from vae_cli.types import (
     Binary,
     Condition,
+    Corruption,
     Head,
     HeadFactory,
     LearningRate,
@@ -67,12 +69,14 @@ def build_data(config: DictConfig) -> DataModule:
 def build_model(config: DictConfig, data: Spec) -> Model:
     """The model that `config` describes, its weights drawn from the seed alone."""
     torch.manual_seed(config.seed)
-    encoder: NetFactory = _made(config.architecture.encoder, "architecture.encoder")
+    corruption: Corruption = _made(config.corruption, "corruption")
+    encoder: NetFactory = corruption(_made(config.architecture.encoder, "architecture.encoder"))
     decoder: NetFactory = _made(config.architecture.decoder, "architecture.decoder")
     likelihood: HeadFactory = _made(config.likelihood, "likelihood")
     posterior: HeadFactory = _made(config.posterior, "posterior")
     prior: PriorFactory = _made(config.prior, "prior")
     structure: StructureFactory = _made(config.structure, "structure")
+    _check_latent(config.latent_dim, data)
     try:
         return structure(data, Parts(config.latent_dim, encoder, decoder, likelihood, posterior, prior))
     except RuntimeError as error:
@@ -102,6 +106,19 @@ def build_experiment(config: DictConfig, data: DataModule) -> Experiment:
         monitors=_monitors(config, data.spec),
         seed=config.seed,
     )
+
+
+def rehearse(experiment: Experiment, data: DataModule) -> None:
+    """The objective and the monitors once, on two validation examples, leaving no trace.
+
+    Raises:
+        ConfigError: where parts do not fit together in a way that only a pass over the data shows.
+
+    """
+    experiment.eval()
+    with torch.no_grad(), stream(torch.device("cpu"), "rehearsal"):
+        experiment.evaluate(data.val.peek(torch.arange(min(2, data.val.num_rows()))))
+    experiment.train()
 
 
 def _monitors(config: DictConfig, data: Spec) -> list[Monitor]:
@@ -168,6 +185,15 @@ def _check_likelihood(data: Data, likelihood: type[Head]) -> None:
         advice += ", or dataset.binarize=dynamic"
     wanted = " or ".join(_plural(kind) for kind in likelihood.models)
     raise ConfigError(f"{likelihood.__name__} models {wanted}, and this data set holds {_describe(support)}: {advice}")
+
+
+def _check_latent(latent_dim: int, data: Spec) -> None:
+    coordinates = data.shape.numel()
+    if latent_dim > coordinates:
+        raise ConfigError(
+            f"latent_dim={latent_dim}: x has {coordinates} coordinates, and a larger latent has nothing to tell of it: "
+            f"use latent_dim={coordinates} or less"
+        )
 
 
 def _plural(kind: type) -> str:

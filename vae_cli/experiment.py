@@ -116,12 +116,16 @@ class Experiment(LightningModule):
         if self.trainer.is_global_zero:
             self._training_sums = Sums(**checkpoint["training_sums"])
 
+    def evaluate(self, batch: Batch) -> Terms:
+        """Objective, with the values that its schedules end with so that runs at different steps compare; monitors."""
+        terms = self.objective(self.model, batch, self.schedule_values(FINAL_STEP))
+        for monitor in self._monitors:
+            terms = {**terms, **monitor(self.model, batch, terms)}
+        return terms
+
     def _evaluate(self, batch: Batch, split: str, batch_idx: int) -> None:
-        """The objective with the values that its schedules end with, so that runs at different steps compare."""
         with stream(self.device, self._seed, split, batch_idx, self.global_rank):
-            terms = self.objective(self.model, batch, self.schedule_values(FINAL_STEP))
-            for monitor in self._monitors:
-                terms = {**terms, **monitor(self.model, batch, terms)}
+            terms = self.evaluate(batch)
         self._evaluation_sums.add(terms, len(batch.x))
 
     def _log_evaluation(self, split: str) -> None:

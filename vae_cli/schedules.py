@@ -33,6 +33,6 @@ def unchanged(_epochs: float) -> float:
 
 
 def powers_of_three(epochs: float, *, stages: int) -> float:
-    """10^(-i / 7) during 3^i epochs, i = 0 .. stages - 1; the last stays (Burda et al. 2016, section 5: 8 stages)."""
+    """10^(-i / 7) during 3^i epochs, i = 0 .. stages - 1; the last stays (Burda et al. 2016: 8 stages)."""
     ends = list(accumulate(3**i for i in range(stages - 1)))
     return 10 ** (-bisect(ends, epochs) / 7)

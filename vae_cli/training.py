@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from rich.console import Console
 
-from vae_cli.build import build_data, build_experiment
+from vae_cli.build import build_data, build_experiment, rehearse
 from vae_cli.callbacks.checkpoints import (
     AtomicCheckpointIO,
     Checkpoints,
@@ -122,6 +122,7 @@ class _Run:
         self._config, self._directory, self._checkpoint = config, directory, checkpoint
         self._data = build_data(config)
         self.experiment = build_experiment(config, self._data)
+        rehearse(self.experiment, self._data)
         place = _START if checkpoint is None else _place_in(checkpoint)
         if place.data not in (None, self._data.fingerprint):
             raise ConfigError(

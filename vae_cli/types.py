@@ -200,6 +200,7 @@ class Condition(ABC):
 # ---- factories: what `conf/` describes and `build` completes ---------------------------------------------------------
 
 NetFactory = Callable[[Size, Size, Size | None], Network]  # (in, out, condition)
+Corruption = Callable[[NetFactory], NetFactory]  # of what the encoder reads
 HeadFactory = Callable[[Spec], Head]
 PriorFactory = Callable[[Spec, Spec], Prior]  # latent (with its condition), data
 ObjectiveFactory = Callable[[Spec, Model], Objective]

@@ -46,6 +46,7 @@ class TrainConfig:
 
     dataset: Any = MISSING
     architecture: Any = MISSING
+    corruption: Any = MISSING
     likelihood: Any = MISSING
     posterior: Any = MISSING
     prior: Any = MISSING

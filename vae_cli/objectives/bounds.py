@@ -25,8 +25,8 @@ class ELBO(Objective):
         beta: weight of the KL, 0 or more.
         warmup_steps: beta rises linearly from 0 over so many optimiser steps; 0 for none.
         cycles: how often it does; in each it stays as long as it rose (Fu et al. 2019).
-        free_bits: nats of every latent dimension, averaged over the batch, that cost nothing (Kingma et al. 2016,
-            eq. 15): the KL in `loss` is sum_j max(free_bits, KL_j).
+        free_bits: nats of every latent dimension, averaged over the batch, that cost nothing (Kingma et al. 2016):
+            the KL in `loss` is sum_j max(free_bits, KL_j).
         num_samples: draws of z for every example.
 
     """
@@ -112,7 +112,7 @@ def log_weights(trace: Trace) -> Tensor:
 
 
 def charged_kl(trace: Trace, free: float) -> Tensor:
-    """Sum over sites and dimensions j of max(free, E_batch[KL_j]), 0-d, nats (Kingma et al. 2016, eq. 15).
+    """Sum over sites and dimensions j of max(free, E_batch[KL_j]), 0-d, nats (free bits, Kingma et al. 2016).
 
     Raises:
         ConfigError: where the KL is not a sum over dimensions.

@@ -1,0 +1,55 @@
+"""A Gaussian that takes its variance from the values that it is asked about."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Size, Tensor
+from torch.distributions import Distribution, Independent, Normal
+from torch.distributions.constraints import Constraint
+from torch.nn import functional as F  # noqa: N812 (torch's own abbreviation)
+
+_LOWEST = -6.0  # of ln sigma, softly: as in the authors' code
+
+
+class OptimalGaussian(Distribution):
+    """N(mean, sigma^2 I) with sigma^2 = mean (x - mean)^2 over everything in `log_prob(x)` (Rybkin et al. 2021).
+
+    The largest likelihood that one sigma gives to a whole batch; no density of one x. ln sigma lies softly above -6.
+
+    Args:
+        mean: [*batch, *event].
+        event_rank: trailing axes of one event.
+        sigma: for samples, which have no x to take it from.
+        seen: told each variance that was found, as a side effect of `log_prob`, as batch normalisation is.
+    """
+
+    def __init__(self, mean: Tensor, event_rank: int, sigma: Tensor, seen: Callable[[Tensor], None]) -> None:
+        self._mean, self._rank, self._sigma, self._seen = mean, event_rank, sigma, seen
+        split = mean.ndim - event_rank
+        super().__init__(mean.shape[:split], mean.shape[split:], validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, Constraint]:
+        """Left to the head that makes it."""
+        return {}
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean, [*batch, *event]."""
+        return self._mean
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Nats, [*batch]; gradients flow through sigma too."""
+        log_sigma = 0.5 * (value - self._mean).square().mean().log()
+        sigma = (_LOWEST + F.softplus(log_sigma - _LOWEST)).exp()
+        self._seen(sigma.square())
+        return self._with(sigma).log_prob(value)
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """[*sample_shape, *batch, *event]."""
+        with torch.no_grad():
+            return self._with(self._sigma).sample(Size(sample_shape))
+
+    def _with(self, sigma: Tensor) -> Distribution:
+        values = Normal(self._mean, sigma.expand_as(self._mean), validate_args=False)
+        return Independent(values, self._rank, validate_args=False)
