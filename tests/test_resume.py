@@ -175,15 +175,15 @@ def test_a_non_finite_loss_keeps_the_last_checkpoint(small, tmp_path, monkeypatc
 
     original, calls = bounds.elbo_terms, []
 
-    def break_at_the_tenth(trace):
+    def break_at_the_eleventh(trace):
         calls.append(trace)
         terms = original(trace)
-        if len(calls) == 10:
+        if len(calls) == 11:
             terms["kl/z"] = terms["kl/z"] * torch.inf
         return terms
 
-    monkeypatch.setattr(bounds, "elbo_terms", break_at_the_tenth)
-    with pytest.raises(TrainingError, match="train/kl/z is inf at step 9"):  # one of the ten was the validation
+    monkeypatch.setattr(bounds, "elbo_terms", break_at_the_eleventh)
+    with pytest.raises(TrainingError, match="train/kl/z is inf at step 9"):  # two of the eleven: rehearsal, validation
         trained(small, tmp_path / "run")
     status = RunDirectory(tmp_path / "run").status()
     assert status["state"] == "failed"

@@ -49,8 +49,8 @@ def test_elbo_is_reconstruction_minus_kl_at_every_logged_step(run, split):
     found = scalars(run)
     rows = [found[f"{split}/{name}"] for name in ("elbo", "reconstruction", "kl", "loss")]
     for (_, elbo), (_, reconstruction), (_, kl), (_, loss) in zip(*rows, strict=True):
-        assert elbo == pytest.approx(reconstruction - kl, abs=1e-5)
-        assert loss == pytest.approx(4 * kl - reconstruction, abs=1e-5)
+        assert elbo == pytest.approx(reconstruction - kl, abs=1e-4)
+        assert loss == pytest.approx(4 * kl - reconstruction, abs=1e-4)
         assert kl >= 0
 
 
