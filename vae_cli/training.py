@@ -312,7 +312,9 @@ def _hyperparameters(config: DictConfig, choices: Mapping[str, str]) -> Hyperpar
 
 def _flatten(node: DictConfig, prefix: str) -> Iterator[tuple[str, bool | str | float | int]]:
     for key in map(str, node):
-        if key in ("_target_", "_partial_", "source", "root", "path") or OmegaConf.is_interpolation(node, key):
+        if key in ("_target_", "_partial_", "source", "root", "path", "download") or OmegaConf.is_interpolation(
+            node, key
+        ):
             continue
         value = node[key]
         if isinstance(value, DictConfig):
