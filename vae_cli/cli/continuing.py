@@ -14,11 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory
 
-_PLACE = (
-    "dataset.root",
-    "dataset.path",
-    "dataset.download",
-)  # of the run's own data set, which Hydra's default composition may lack
+# Of the run's own data set, which Hydra's default composition may lack.
+_PLACE = ("dataset.root", "dataset.path", "dataset.download")
 _MAY_CHANGE = ("trainer.max_epochs", "trainer.max_steps", "trainer.accelerator", "trainer.devices", *_PLACE)
 _MAY_CHANGE_BELOW = ("logging.", "hydra.", "hydra/")
 _OF_THE_COMMAND = ("run", "trust")
