@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from filelock import FileLock
@@ -55,7 +54,7 @@ def fetch(path: Path, mirrors: Sequence[str], checksum: str) -> None:
                 try:
                     _fetch_from(f"{mirror.rstrip('/')}/{path.name}", path, checksum, shown)
                 except _NotGivenError as failure:
-                    failures.append(f"{urlsplit(mirror).netloc or mirror}: {failure}")
+                    failures.append(f"{mirror}: {failure}")
                 else:
                     return
     raise NotFetchedError("; ".join(failures))
