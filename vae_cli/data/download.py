@@ -12,6 +12,7 @@ from urllib.request import Request, urlopen
 
 from filelock import FileLock
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 _TIMEOUT = 30  # seconds without a sign of life
@@ -161,7 +162,7 @@ class _Shown:
     def begin(self, done: int, total: int | None) -> None:
         """A transfer begins behind the first `done` bytes."""
         if self._task is None:
-            print(f"fetching {self._name}{'' if total is None else f', {total / 1e6:.1f} MB'}", file=sys.stderr)
+            print(f"fetching {self._name}{'' if total is None else f', {decimal(total)}'}", file=sys.stderr)
             self._task = self._bar.add_task(self._name)
         self._bar.update(self._task, completed=done, total=total)
 
