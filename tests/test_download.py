@@ -44,7 +44,7 @@ class Mirror:
         self.pause()
         content = self.files.get(request.path.lstrip("/"))
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.resumes else 0
-        if content is None or start >= len(content):
+        if content is None or start >= max(1, len(content)):
             request.send_error(404 if content is None else 416)
             return
         request.send_response(206 if start else 200)
@@ -146,11 +146,12 @@ def test_the_next_mirror_is_asked(serve, nobody, tmp_path):
 
 
 def test_every_mirror_is_named_with_its_reason(serve, nobody, tmp_path):
-    lacking, wrong = serve({}), serve({"a": CONTENT[::-1]})
+    lacking, wrong, empty = serve({}), serve({"a": CONTENT[::-1]}), serve({"a": b""})
     with pytest.raises(NotFetchedError) as caught:
-        fetch(tmp_path / "a", [nobody, lacking.url, wrong.url, "nonsense"], SHA)
+        fetch(tmp_path / "a", [nobody, lacking.url, wrong.url, empty.url, "nonsense"], SHA)
     reasons = [": ".join(part.split(": ")[1:]) for part in str(caught.value).split("; ")]
-    assert reasons[:3] == ["Connection refused", "HTTP 404 Not Found", "the file has a wrong checksum"]
+    expected = ["Connection refused", "HTTP 404 Not Found", "the file has a wrong checksum", "the answer is empty"]
+    assert reasons[:4] == expected
     assert "nonsense: unknown url type" in str(caught.value)
     assert left(tmp_path) == set()
 

@@ -91,6 +91,8 @@ def _attempt(url: str, part: Path, checksum: str, shown: "_Shown") -> None:
         size = _append(response, part, done, shown)
     if total is not None and size < total:
         raise _WorthAnotherTryError(f"the connection was cut after {size} of {total} bytes")
+    if not size:
+        raise _NotGivenError("the answer is empty")
     if _checksum(part, checksum.partition(":")[0]) != checksum:
         part.unlink()
         kind = _WorthAnotherTryError if done else _NotGivenError  # what was there before may be of another file
@@ -103,7 +105,7 @@ def _opened(url: str, done: int, part: Path) -> HTTPResponse:
         return urlopen(Request(url, headers=headers), timeout=_TIMEOUT)
     except HTTPError as error:
         if error.code == _RANGE_NOT_SATISFIABLE:
-            part.unlink()
+            part.unlink(missing_ok=True)
             raise _WorthAnotherTryError("it has no more of the file than came before") from error
         raise _NotGivenError(f"HTTP {error.code} {error.reason}") from error
     except URLError as error:
