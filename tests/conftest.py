@@ -96,6 +96,7 @@ REAL_DATA = os.environ.get("VAE_DATA_ROOT")
 
 # ---- the command itself, in a process of its own that has torch loaded already --------------------------------------
 
+os.environ["NO_PROXY"] = "127.0.0.1"  # servers of the tests themselves
 os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # where the server finds what it loads beforehand
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["conftest"])

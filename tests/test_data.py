@@ -15,6 +15,7 @@ from vae_cli.data.arrays import arrays
 from vae_cli.data.base import Rows, Source
 from vae_cli.data.binarize import binarize
 from vae_cli.data.digits import digits
+from vae_cli.data.folder import DataFolder
 from vae_cli.data.idx import idx_images
 from vae_cli.data.loader import Loader
 from vae_cli.data.module import DataModule
@@ -238,6 +239,10 @@ FILES = {
 }
 
 
+def folder_of(root, name="mine"):
+    return DataFolder(root=root and str(root), name=name, download=False, mirrors=[], checksums={})
+
+
 def idx(array):
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
 
@@ -257,7 +262,7 @@ def idx_folder(tmp_path):
 
 def test_idx_files(idx_folder):
     root, images, labels = idx_folder
-    found = idx_images(root=str(root), folder="mine", val=3, **FILES)
+    found = idx_images(folder=folder_of(root), val=3, **FILES)
     assert np.array_equal(found.train.x.numpy()[:, 0], images[:9])
     assert np.array_equal(found.val.x.numpy()[:, 0], images[9:])
     assert np.array_equal(found.val.y.numpy(), labels[9:])
@@ -266,7 +271,7 @@ def test_idx_files(idx_folder):
 
 def test_the_data_root_may_come_from_the_environment(idx_folder, monkeypatch):
     monkeypatch.setenv("VAE_DATA_ROOT", str(idx_folder[0]))
-    assert len(idx_images(root=None, folder="mine", val=3, **FILES).train.x) == 9
+    assert len(idx_images(folder=folder_of(None), val=3, **FILES).train.x) == 9
 
 
 @pytest.mark.parametrize(
@@ -285,7 +290,7 @@ def test_bad_idx_files_are_named(idx_folder, name, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=message):
-        idx_images(root=str(idx_folder[0]), folder="mine", val=3, **FILES)
+        idx_images(folder=folder_of(idx_folder[0]), val=3, **FILES)
 
 
 def test_amat_files(tmp_path):
@@ -295,12 +300,12 @@ def test_amat_files(tmp_path):
         text = "".join(" ".join(map(str, row)) + " \n"[1:] for row in values)
         (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
     accepted = {name: [f"{name}.gz"] for name in parts}
-    found = static_mnist(root=str(tmp_path), folder=".", **accepted)
+    found = static_mnist(folder=folder_of(tmp_path, "."), **accepted)
     assert np.array_equal(found.val.x.numpy().reshape(3, 784), parts["val"])
     assert found.support == Binary()
     (tmp_path / "val.gz").write_bytes(gzip.compress(b"0 1 2 "))
     with pytest.raises(ConfigError, match="damaged"):
-        static_mnist(root=str(tmp_path), folder=".", **accepted)
+        static_mnist(folder=folder_of(tmp_path, "."), **accepted)
 
 
 @pytest.mark.parametrize(

@@ -135,13 +135,22 @@ def _made(node: DictConfig, name: str) -> Any:
 
     Our own errors come as they are, not wrapped by Hydra.
     """
-    _check_types(_target(node), {key: node[key] for key in node if not str(key).startswith("_")}, name)
+    _check_node(node, name)
     try:
         return instantiate(node, _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, ConfigError):
             raise error.__cause__ from None
         raise
+
+
+def _check_node(node: DictConfig, name: str) -> None:
+    """`_check_types` of all that a node describes, what lies below it included."""
+    values = {key: node[key] for key in node if not str(key).startswith("_")}
+    _check_types(_target(node), values, name)
+    for key, value in values.items():
+        if isinstance(value, DictConfig) and "_target_" in value:
+            _check_node(value, f"{name}.{key}")
 
 
 def _check_types(target: Callable[..., Any], values: Mapping[Any, Any], name: str) -> None:

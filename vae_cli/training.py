@@ -39,6 +39,7 @@ from vae_cli.runs import RunDirectory
 log = logging.getLogger("vae_cli")
 
 _NOT_HYPERPARAMETERS = ("logging", "name", "run", "init", "trust", "trainer.accelerator", "trainer.devices")
+_NOT_FLATTENED = ("_target_", "_partial_", "source", "root", "path", "download")  # in whichever node they stand
 
 
 @dataclass(frozen=True)
@@ -313,7 +314,7 @@ def _hyperparameters(config: DictConfig, choices: Mapping[str, str]) -> Hyperpar
 
 def _flatten(node: DictConfig, prefix: str) -> Iterator[tuple[str, bool | str | float | int]]:
     for key in map(str, node):
-        if key in ("_target_", "_partial_", "source", "root", "path") or OmegaConf.is_interpolation(node, key):
+        if key in _NOT_FLATTENED or OmegaConf.is_interpolation(node, key):
             continue
         value = node[key]
         if isinstance(value, DictConfig):

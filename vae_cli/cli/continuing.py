@@ -14,13 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory
 
-_PLACE = ("dataset.root", "dataset.path")  # of the run's own data set, which Hydra's default composition may lack
+# Of the run's own data set, which Hydra's default composition may lack.
+_PLACE = ("dataset.root", "dataset.path", "dataset.download")
 _MAY_CHANGE = ("trainer.max_epochs", "trainer.max_steps", "trainer.accelerator", "trainer.devices", *_PLACE)
 _MAY_CHANGE_BELOW = ("logging.", "hydra.", "hydra/")
 _OF_THE_COMMAND = ("run", "trust")
 
 
-def continuing_arguments(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
+def continuing_arguments(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
     """The command line as Hydra is to see it, sent to work in the folder that `run=` names; and where the data lies.
 
     Checked before Hydra composes: it reads overrides against the default composition, which may lack keys that the
@@ -51,12 +52,12 @@ def continuing_arguments(arguments: list[str]) -> tuple[list[str], dict[str, str
                 f"({', '.join(_MAY_CHANGE)}, logging.*); a new run from these weights: {new_run}"
             )
     shown = [argument for argument in arguments if not argument.startswith(tuple(f"{key}=" for key in _PLACE))]
-    place = {key: str(values[key]) for key in _PLACE if key in values}
+    place = {key: _as_typed(values[key]) for key in _PLACE if key in values}
     return [*shown, f"hydra.run.dir={_quoted(str(folder))}"], place
 
 
 def continued_config(
-    config: DictConfig, directory: RunDirectory, overrides: list[str], place: Mapping[str, str]
+    config: DictConfig, directory: RunDirectory, overrides: list[str], place: Mapping[str, Any]
 ) -> tuple[DictConfig, Mapping[str, Any]]:
     """The run's own config with the budget and place that the command line names, and the record of its choices."""
     own, record = directory.read_config(list(config.trust))
@@ -67,8 +68,22 @@ def continued_config(
         name = key.removeprefix("dataset.")
         if name not in own.dataset:
             raise ConfigError(f"{key}={value}: the data set of this run has no {name}")
-        own.dataset[name] = own.dataset.source[name] = value
+        _set_throughout(own.dataset, name, value)
     return own, record
+
+
+def _as_typed(value: Any) -> str | bool | None:
+    """A folder may be named by a number."""
+    return value if value is None or isinstance(value, bool) else str(value)
+
+
+def _set_throughout(node: DictConfig, name: str, value: Any) -> None:
+    """Set a key wherever it stands in a node or below: in the config of a run, nothing refers to anything."""
+    for key, child in node.items():
+        if key == name:
+            node[name] = value
+        elif isinstance(child, DictConfig):
+            _set_throughout(child, name, value)
 
 
 def _quoted(text: str) -> str:

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _CONFIG = "train"
 _status = 0  # of the process; not 0 as soon as one job failed or was interrupted
-_place: dict[str, str] = {}  # where the data of a continued run now lies
+_place: dict[str, Any] = {}  # where the data of a continued run now lies
 _started = time.time()
 
 

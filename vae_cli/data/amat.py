@@ -9,18 +9,16 @@ import numpy as np
 import torch
 
 from vae_cli.data.base import Rows, Source
-from vae_cli.data.root import find_file
+from vae_cli.data.folder import DataFolder
 from vae_cli.errors import ConfigError
 from vae_cli.types import Binary
 
 _PIXELS = 28 * 28
 
 
-def static_mnist(
-    *, root: str | None, folder: str, train: Sequence[str], val: Sequence[str], test: Sequence[str]
-) -> Source:
+def static_mnist(*, folder: DataFolder, train: Sequence[str], val: Sequence[str], test: Sequence[str]) -> Source:
     """0 and 1, [1, 28, 28], without labels: 50,000 / 10,000 / 10,000 examples."""
-    parts = [read_amat(find_file(root, folder, accepted)) for accepted in (train, val, test)]
+    parts = [read_amat(folder.find(accepted)) for accepted in (train, val, test)]
     return Source(*parts, support=Binary())
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vae_cli.data.base import Rows, Source
-from vae_cli.data.root import find_file
+from vae_cli.data.folder import DataFolder
 from vae_cli.errors import ConfigError
 from vae_cli.types import Levels
 
@@ -21,8 +21,7 @@ _UNSIGNED_BYTES = 0x08
 
 def idx_images(
     *,
-    root: str | None,
-    folder: str,
+    folder: DataFolder,
     train_images: Sequence[str],
     train_labels: Sequence[str],
     test_images: Sequence[str],
@@ -30,12 +29,12 @@ def idx_images(
     val: int,
 ) -> Source:
     """256 grey levels, [1, H, W], with labels; the last `val` training examples are the validation split."""
-    x = read_idx(find_file(root, folder, train_images)).unsqueeze(1)
-    y = read_idx(find_file(root, folder, train_labels)).long()
+    x = read_idx(folder.find(train_images)).unsqueeze(1)
+    y = read_idx(folder.find(train_labels)).long()
     train = max(0, len(x) - val)
     test = Rows(
-        read_idx(find_file(root, folder, test_images)).unsqueeze(1),
-        read_idx(find_file(root, folder, test_labels)).long(),
+        read_idx(folder.find(test_images)).unsqueeze(1),
+        read_idx(folder.find(test_labels)).long(),
     )
     return Source(Rows(x[:train], y[:train]), Rows(x[train:], y[train:]), test, Levels(256))
 

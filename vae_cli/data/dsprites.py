@@ -1,0 +1,58 @@
+"""dSprites: 737,280 white shapes, one for each combination of five factors, 64 x 64 (Matthey et al. 2017).
+
+All 3.0 GB are held once, and validation and test copied out of them: the memory needed is (1 + val + test) of that.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vae_cli.data.base import Rows, Source, factors_of, random_split
+from vae_cli.data.folder import DataFolder
+from vae_cli.data.numpy_files import damaged, read_npz
+from vae_cli.errors import ConfigError
+from vae_cli.types import Binary
+
+_FACTORS = ("shape", "scale", "orientation", "pos_x", "pos_y")  # behind the colour, which is always white
+_CHUNK = 10_000  # rows that are moved at once
+
+
+def dsprites(*, folder: DataFolder, images: Sequence[str], val: float, test: float) -> Source:
+    """0 and 1, [1, 64, 64], with the class of every factor.
+
+    Args:
+        val, test: fractions, by one fixed permutation; the rest train.
+
+    """
+    for name, fraction in (("val", val), ("test", test)):
+        if not (0 < fraction < 1):
+            raise ConfigError(f"dataset.{name}={fraction}: a fraction between 0 and 1")
+    path = folder.find(images)
+    pixels, classes = read_npz(path, ["imgs", "latents_classes"])
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.max(initial=0) > 1:
+        raise damaged(path, f"its images are {pixels.dtype} {pixels.shape} up to {pixels.max(initial=0)}")
+    if not np.issubdtype(classes.dtype, np.integer) or classes.shape != (len(pixels), 1 + len(_FACTORS)):
+        raise damaged(path, f"the classes of its {len(pixels)} images are {classes.dtype} {classes.shape}")
+    factors = torch.from_numpy(classes[:, 1:].astype(np.int64))
+    rows = Rows(torch.from_numpy(pixels).unsqueeze(1), factors=factors)
+    return Source(*_split(rows, val, test), support=Binary(), factors=factors_of(factors, _FACTORS))
+
+
+def _split(rows: Rows, val: float, test: float) -> tuple[Rows, Rows, Rows]:
+    """As `random_split`, but the training rows stay, moved together, where all rows were."""
+    size = len(rows.x)
+    parts = random_split(Rows(torch.arange(size)), round(val * size), round(test * size))
+    kept, *taken = (part.x for part in parts)
+    second, third = (rows.take(index) for index in taken)
+    kept = kept.sort().values
+    return rows.each(lambda values: _moved_together(values, kept)), second, third
+
+
+def _moved_together(values: Tensor, kept: Tensor) -> Tensor:
+    """`values[kept]`, in place: `kept` ascends, so what is overwritten was read before."""
+    for start in range(0, len(kept), _CHUNK):
+        index = kept[start : start + _CHUNK]
+        values[start : start + len(index)] = values[index]
+    return values[: len(kept)]
