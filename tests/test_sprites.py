@@ -1,11 +1,14 @@
 """Each factor of the drawn sprites moves what it says, and nothing else."""
 
+import itertools
+
 import pytest
 import torch
 from parts import leaf
 
 from vae_cli.data.sprites import shapes
 from vae_cli.errors import ConfigError
+from vae_cli.types import Binary, Factor
 
 SMALL = {"size": 32, "scales": 3, "orientations": 5, "positions": 4, "val": 0.1, "test": 0.1}
 COUNTS = (3, 3, 5, 4, 4)  # shape, scale, orientation, x, y
@@ -64,14 +67,14 @@ def test_positions_are_centred(sprites):
 
 
 def test_scale_moves_the_area_by_its_square():
-    """Within the pixels of the outline."""
+    """On average over orientations, for an upright outline may take a row of pixels more or less."""
     x, factors = everything(shapes(**{**SMALL, "size": 128, "positions": 1}))
     radius = 32
     areas = {"square": 2, "ellipse": torch.pi / 2}
     for shape, area in enumerate(areas.values()):
         for scale, factor in enumerate((0.5, 0.75, 1.0)):
-            found = x[(factors[:, 0] == shape) & (factors[:, 1] == scale)].double().sum((1, 2, 3))
-            assert torch.allclose(found, torch.full_like(found, area * (factor * radius) ** 2), rtol=0.04)
+            found = x[(factors[:, 0] == shape) & (factors[:, 1] == scale)].sum((1, 2, 3)).double().mean()
+            assert abs(found / (area * (factor * radius) ** 2) - 1) < 0.02
 
 
 def test_orientation_turns_counterclockwise():
