@@ -69,7 +69,7 @@ def _scaled(scale: int) -> Read:
 
 def _above_one_half(support: Support) -> Read:
     half = (support.count - 1) // 2 if isinstance(support, Levels) else 0.5
-    return lambda rows, _noise: (rows > half).float()
+    return lambda rows, _noise: _above(rows, half)
 
 
 def _frozen(examples: Examples, support: Support, split: str) -> Split:
@@ -84,10 +84,15 @@ def _frozen(examples: Examples, support: Support, split: str) -> Split:
 def _resampled(support: Support) -> Read:
     if isinstance(support, Levels):
         return lambda rows, noise: _bernoulli_levels(rows, support.count - 1, noise)
-    return lambda rows, noise: (torch.rand(rows.shape, generator=noise, device=rows.device) < rows).float()
+    return lambda rows, noise: _above(rows, torch.rand(rows.shape, generator=noise, device=rows.device))
 
 
 def _bernoulli_levels(rows: Tensor, top: int, noise: torch.Generator) -> Tensor:
     """1 with probability level / top, exactly: an integer drawn from 0 .. top - 1 lies below the level."""
     draws = torch.randint(0, top, rows.shape, generator=noise, device=rows.device, dtype=torch.uint8)
-    return (draws < rows).float()
+    return _above(rows, draws.float())
+
+
+def _above(rows: Tensor, limit: Tensor | float) -> Tensor:
+    """1 where a value is above the limit, else 0. Several times as fast on floats as by way of bool."""
+    return rows.to(torch.float32, copy=True).gt_(limit)

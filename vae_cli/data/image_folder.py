@@ -91,7 +91,8 @@ def _labels(folder: Path, parts: Sequence[Sequence[str]]) -> Tensor | None:
         return None
     if not all(parts):
         raise ConfigError(
-            f"dataset.path={folder}: some pictures lie in sub-folders, which number their classes, and some do not"
+            f"dataset.path={folder}: some pictures lie in sub-folders, which number their classes, and some do not: "
+            "move them into sub-folders, or away"
         )
     number = {name: label for label, name in enumerate(sorted({found[0] for found in parts}))}
     return torch.tensor([number[found[0]] for found in parts])
