@@ -42,13 +42,13 @@ class Npy(Store):
                 for first, end in runs:
                     file.seek(self.offset + int(index[first]) * size)
                     if file.readinto(rows[first:end].data) != (end - first) * size:
-                        raise TrainingError(f"{self.path} has become shorter: {_KEPT}")
+                        raise TrainingError(f"{self.path} has become shorter: {_ADVICE}")
         except OSError as error:
-            raise TrainingError(f"{self.path} can no longer be read ({error.strerror}): {_KEPT}") from error
+            raise TrainingError(f"{self.path} can no longer be read ({error.strerror}): {_ADVICE}") from error
         return _as_read(rows)
 
 
-_KEPT = "the last checkpoint is kept; restore the file and continue the run"
+_ADVICE = "restore it and continue the run"
 
 
 def open_npy(x: np.ndarray) -> tuple[Npy, Support]:

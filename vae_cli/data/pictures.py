@@ -42,8 +42,8 @@ class Pictures(Store):
             return decode(self.folder / name, self.shape)
         except UndecodableError as error:
             raise TrainingError(
-                f"{self.folder / name} cannot be read as a picture ({error}): the last checkpoint is kept; "
-                "restore the file and continue the run, or remove it and start a new one"
+                f"{self.folder / name} cannot be read as a picture ({error}): restore it and continue the run, "
+                "or remove it and start a new one"
             ) from error
 
 

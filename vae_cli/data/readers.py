@@ -94,8 +94,8 @@ class _Worker:
         code = self._process.exitcode
         how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
         return TrainingError(
-            f"a process that reads examples {how} (out of memory?): the last checkpoint is kept; "
-            "try fewer dataset.workers"
+            f"a process that reads examples {how}: continue the run; where memory ran out, with fewer dataset.workers "
+            "or smaller batches in a new one"
         )
 
 
