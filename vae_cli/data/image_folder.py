@@ -105,7 +105,13 @@ def _checksum(folder: Path, names: Sequence[str]) -> int:
 
 def _held(pictures: Pictures, labels: Tensor | None) -> Examples:
     """All of them, decoded in threads (Pillow lets go of Python's lock); ConfigError names those that cannot be."""
-    rows = np.empty((len(pictures), *pictures.shape), np.uint8)
+    try:
+        rows = np.empty((len(pictures), *pictures.shape), np.uint8)
+    except MemoryError as error:
+        raise ConfigError(
+            f"{len(pictures)} pictures of {pictures.shape[-1]} pixels a side do not fit into memory: choose a smaller "
+            "dataset.size, or stream them with dataset.workers=2"
+        ) from error
 
     def fill(place: int) -> str | None:
         """Why it could not be done."""
