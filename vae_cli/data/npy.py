@@ -14,7 +14,7 @@ from vae_cli.data.streamed import Store
 from vae_cli.errors import ConfigError, TrainingError
 from vae_cli.types import Binary, Levels, Real, Support, UnitInterval
 
-_CHUNK = 2**24  # bytes read at once where all are wanted
+_CHUNK = 2**22  # bytes read at once where all are wanted
 
 
 @dataclass(frozen=True)
