@@ -325,7 +325,7 @@ def test_arrays_of_users(tmp_path, x, support, kind):
         np.savez(path, x=x, y=np.arange(20) % 4)
     else:
         np.save(path, x)
-    found = arrays(path=str(path), val=0.1, test=0.2)
+    found = arrays(path=str(path), workers=None, val=0.1, test=0.2)
     assert found.support == support
     assert [len(rows.x) for rows in (found.train, found.val, found.test)] == [14, 2, 4]
     everything = torch.cat([found.train.x, found.val.x, found.test.x]).double()
@@ -336,7 +336,7 @@ def test_arrays_of_users(tmp_path, x, support, kind):
 def test_factors_keep_their_names_and_follow_their_examples(tmp_path):
     x, factors = np.arange(20, dtype=np.float32)[:, None] - 5, np.stack([np.arange(20) % 3, np.arange(20) % 5], 1)
     np.savez(tmp_path / "mine.npz", x=x, factors=factors, factor_names=["shape", "size"])
-    found = arrays(path=str(tmp_path / "mine.npz"), val=0.1, test=0.2)
+    found = arrays(path=str(tmp_path / "mine.npz"), workers=None, val=0.1, test=0.2)
     assert found.spec().factors == (Factor("shape", 3), Factor("size", 5))
     data = binarize(found, "none")
     for batch in loader(data.train, 4):
@@ -371,7 +371,7 @@ def test_factors_keep_their_names_and_follow_their_examples(tmp_path):
 def test_unusable_arrays_are_named(tmp_path, content, message):
     np.savez(tmp_path / "mine.npz", **content)
     with pytest.raises(ConfigError, match=message):
-        arrays(path=str(tmp_path / "mine.npz"), val=0.2, test=0.2)
+        arrays(path=str(tmp_path / "mine.npz"), workers=None, val=0.2, test=0.2)
 
 
 def test_a_truncated_npz_is_named(tmp_path):
@@ -379,4 +379,4 @@ def test_a_truncated_npz_is_named(tmp_path):
     content = (tmp_path / "mine.npz").read_bytes()
     (tmp_path / "mine.npz").write_bytes(content[: len(content) // 2])
     with pytest.raises(ConfigError, match="cannot be read"):
-        arrays(path=str(tmp_path / "mine.npz"), val=0.2, test=0.2)
+        arrays(path=str(tmp_path / "mine.npz"), workers=None, val=0.2, test=0.2)

@@ -168,6 +168,7 @@ _ACCEPTED: dict[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a word"),
     bool: ((bool,), "true or false"),
     str | None: ((str, type(None)), "a word or null"),
+    int | None: ((int, type(None)), "a whole number or null"),
 }
 
 

@@ -163,6 +163,7 @@ class _Run:
             self._write_status("failed", reason=f"{type(error).__name__}: {error}")
             raise
         finally:
+            self._data.close()
             self._logger.close()
 
     def _fit_and_test(self) -> Outcome:

@@ -1,1 +1,1 @@
-"""Data sets: files -> splits on the training device -> batches by index."""
+"""Data sets: files -> splits, on the training device or left on disk -> batches by index."""

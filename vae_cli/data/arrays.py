@@ -1,104 +1,159 @@
-"""Data that users bring: an npz with `x` and optionally `y`, `factors` and `factor_names`, or a npy."""
+"""Data that users bring: an npz, a .npy, or a folder of .npy files that may be larger than memory."""
 
-import zipfile
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vae_cli.data.base import Rows, Source, factors_of, random_split, support_of
+from vae_cli.data.base import Examples, Rows, Source, factors_of, fraction_split, support_of
+from vae_cli.data.npy import open_npy
+from vae_cli.data.streamed import all_of
 from vae_cli.errors import ConfigError
-from vae_cli.types import Binary
+from vae_cli.types import Binary, Support
 
 
-def arrays(*, path: str | None, val: float, test: float) -> Source:
+def arrays(*, path: str | None, workers: int | None, val: float, test: float) -> Source:
     """X [N, *X]: bool or 0/1 -> Binary, uint8 -> 256 grey levels, floats -> [0, 1] or reals; y [N]: class numbers.
 
     factors [N, F]: whole numbers 0, 1, ... with their names in factor_names [F], else factor_0, factor_1, ...
 
     Args:
-        path: of the file.
+        path: an npz of arrays with these names, a .npy of x, or a folder that holds x.npy and perhaps y.npy, ...
+        workers: null holds x in memory; a number leaves it in its .npy file, read through so many processes. Support,
+            finiteness and checksum then take one pass over the file, and the mean is that of all training examples up
+            to 100,000, else of as many evenly spaced ones.
         val, test: fractions for validation and test, by one fixed permutation.
 
     Raises:
-        ConfigError: where the file or an array in it cannot be used.
+        ConfigError: where a file or an array in it cannot be used.
 
     """
-    rows, names = _read(path)
-    for name, fraction in (("val", val), ("test", test)):
-        if not (0 < fraction < 1):
-            raise ConfigError(f"dataset.{name}={fraction}: a fraction between 0 and 1")
-    num_val, num_test = round(val * len(rows.x)), round(test * len(rows.x))
-    support = support_of(rows.x)
-    stored = replace(rows, x=rows.x.to(torch.uint8)) if isinstance(support, Binary) else rows
-    factors = () if rows.factors is None else factors_of(rows.factors, names)
-    return Source(*random_split(stored, num_val, num_test), support=support, factors=factors)
+    place = _place(path)
+    if workers is not None and is_zipfile(place):
+        raise ConfigError(f"dataset.workers={workers}: {place} cannot be read in parts; save its x as a .npy file")
+    found = _read(place, mapped=workers is not None)
+    _check_examples(place, found["x"])
+    y = _labels(place, found["y"], len(found["x"])) if "y" in found else None
+    factors, names = _factors(place, found)
+    if workers is None:
+        examples, support = _held(place, found["x"], y, factors)
+    else:
+        store, support = open_npy(found["x"])
+        examples = all_of(store, y, factors, workers)
+    return Source(
+        *fraction_split(examples, val, test),
+        support=support,
+        factors=() if factors is None else factors_of(factors, names),
+    )
 
 
 _NAMES = ("x", "y", "factors", "factor_names")
 
 
-def _read(path: str | None) -> tuple[Rows, Sequence[str] | None]:
+def _place(path: str | None) -> Path:
     if path is None:
-        raise ConfigError("dataset=arrays needs dataset.path=<file>: an npz with `x` and optionally `y`, or a npy")
-    path = str(Path(path).expanduser())
-    if not Path(path).is_file():
-        raise ConfigError(f"dataset.path={path}: there is no such file")
-    try:
-        with Path(path).open("rb") as file:
-            content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                found: dict[str, np.ndarray] = {"x": content}
-            else:
-                found = {name: content[name] for name in _NAMES if name in content.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"dataset.path={path} cannot be read as npz or npy without pickles: {reason}") from error
+        raise ConfigError(
+            "dataset=arrays needs dataset.path=<file>: an npz with `x` and optionally `y`, a .npy, or a folder of x.npy"
+        )
+    place = Path(path).expanduser()
+    if not place.is_file() and not place.is_dir():
+        raise ConfigError(f"dataset.path={place}: there is no such file or folder")
+    return place
+
+
+def _read(place: Path, mapped: bool) -> dict[str, np.ndarray]:
+    """The arrays that are there by name, x among them: in memory, or mapped."""
+    files = {name: place / f"{name}.npy" for name in _NAMES} if place.is_dir() else {"x": place}
+    found: dict[str, np.ndarray] = {}
+    for name, file in files.items():
+        if file.is_file():
+            found |= {name: _mapped(file)} if mapped and name == "x" else _read_file(name, file)
     if "x" not in found:
-        raise ConfigError(f"dataset.path={path} holds no array `x`")
-    y = _labels(path, found["y"], len(found["x"])) if "y" in found else None
-    factors = _factors(path, found["factors"], len(found["x"])) if "factors" in found else None
-    names = [str(name) for name in np.atleast_1d(found["factor_names"])] if "factor_names" in found else None
-    if names is not None and (factors is None or len(names) != factors.shape[1]):
-        raise ConfigError(f"dataset.path={path}: factor_names holds {len(names)} names; one for each column of factors")
-    return Rows(_examples(path, found["x"]), y, factors), names
+        raise ConfigError(f"dataset.path={place} holds no {'file x.npy' if place.is_dir() else 'array `x`'}")
+    return found
 
 
-def _examples(path: str, x: np.ndarray) -> Tensor:
+def _read_file(name: str, file: Path) -> dict[str, np.ndarray]:
+    with _readable(file), file.open("rb") as opened:
+        content = np.load(opened, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return {name: content}
+        return {name: content[name] for name in _NAMES if name in content.files}
+
+
+def _mapped(file: Path) -> np.memmap:
+    with _readable(file):
+        return np.lib.format.open_memmap(file, mode="r")
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """ConfigError for whatever numpy says of a file."""
+    try:
+        yield
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"dataset.path={file} cannot be read as npz or npy without pickles: {reason}") from error
+
+
+def _check_examples(place: Path, x: np.ndarray) -> None:
     if x.ndim < 2 or x.size == 0:
-        raise ConfigError(f"dataset.path={path}: x has shape {x.shape}; examples x values is needed, [N, ...]")
+        raise ConfigError(f"dataset.path={place}: x has shape {x.shape}; examples x values is needed, [N, ...]")
+    if np.issubdtype(x.dtype, np.integer) and x.dtype != np.uint8:
+        raise ConfigError(
+            f"dataset.path={place}: x is of type {x.dtype}; save grey levels 0 .. 255 as x.astype(uint8), "
+            "and other numbers as x.astype(float32)"
+        )
+    if x.dtype != np.bool_ and x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
+        raise ConfigError(f"dataset.path={place}: x is of type {x.dtype}; use bool, uint8 or a float type")
+    if x.ndim == 4 and x.shape[3] in (1, 3, 4) and min(x.shape[1:3]) > 4:
+        raise ConfigError(
+            f"dataset.path={place}: x has shape {x.shape}, which looks like images with their channels last; "
+            "save x.transpose(0, 3, 1, 2)"
+        )
+
+
+def _held(place: Path, x: np.ndarray, y: Tensor | None, factors: Tensor | None) -> tuple[Examples, Support]:
     if x.dtype == np.bool_ or x.dtype == np.uint8:
-        return torch.from_numpy(np.ascontiguousarray(x))
-    if not np.issubdtype(x.dtype, np.floating):
-        raise ConfigError(f"dataset.path={path}: x is of type {x.dtype}; use bool, uint8 or a float type")
-    with np.errstate(over="ignore"):
-        values = torch.from_numpy(np.ascontiguousarray(x, np.float32))
-    if not values.isfinite().all():
-        raise ConfigError(f"dataset.path={path}: x holds values that are not finite numbers of 32 bits")
-    return values
+        values = torch.from_numpy(np.ascontiguousarray(x))
+    else:
+        with np.errstate(over="ignore"):
+            values = torch.from_numpy(np.ascontiguousarray(x, np.float32))
+        if not values.isfinite().all():
+            raise ConfigError(f"dataset.path={place}: x holds values that are not finite numbers of 32 bits")
+    support = support_of(values)
+    return Rows(values.to(torch.uint8) if isinstance(support, Binary) else values, y, factors), support
 
 
-def _labels(path: str, y: np.ndarray, examples: int) -> Tensor:
+def _labels(place: Path, y: np.ndarray, examples: int) -> Tensor:
     if y.shape != (examples,) or not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
         raise ConfigError(
-            f"dataset.path={path}: y has shape {y.shape} and type {y.dtype}; one class number 0, 1, ... "
+            f"dataset.path={place}: y has shape {y.shape} and type {y.dtype}; one class number 0, 1, ... "
             f"for each of the {examples} examples is needed"
         )
     return torch.from_numpy(y.astype(np.int64))
 
 
-def _factors(path: str, factors: np.ndarray, examples: int) -> Tensor:
-    if (
+def _factors(place: Path, found: dict[str, np.ndarray]) -> tuple[Tensor | None, Sequence[str] | None]:
+    """Their values, [N, F], and names."""
+    examples, factors = len(found["x"]), found.get("factors")
+    names = [str(name) for name in np.atleast_1d(found["factor_names"])] if "factor_names" in found else None
+    if factors is not None and (
         factors.ndim != 2
         or len(factors) != examples
         or not np.issubdtype(factors.dtype, np.integer)
         or factors.min() < 0
     ):
         raise ConfigError(
-            f"dataset.path={path}: factors has shape {factors.shape} and type {factors.dtype}; whole numbers 0, 1, ... "
-            f"in a row for each of the {examples} examples are needed"
+            f"dataset.path={place}: factors has shape {factors.shape} and type {factors.dtype}; whole numbers 0, 1, "
+            f"... in a row for each of the {examples} examples are needed"
         )
-    return torch.from_numpy(factors.astype(np.int64))
+    if names is not None and (factors is None or len(names) != factors.shape[1]):
+        raise ConfigError(
+            f"dataset.path={place}: factor_names holds {len(names)} names; one for each column of factors"
+        )
+    return None if factors is None else torch.from_numpy(factors.astype(np.int64)), names

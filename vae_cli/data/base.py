@@ -1,11 +1,13 @@
-"""What a data set is once read: three splits of rows, held once, and how stored rows become x.
+"""What a data set is once opened: three splits of examples, and how stored rows become x.
 
 Bytes stay bytes (`uint8`) until a batch is made.
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -17,22 +19,104 @@ from vae_cli.types import Binary, Factor, Levels, Real, Spec, Support, UnitInter
 Read = Callable[[Tensor, torch.Generator], Tensor]  # stored rows [B, *X], noise -> x [B, *X] in float32
 
 
+class Examples(ABC):
+    """Some examples in their order: held in memory (`Rows`), or left where they are until they are asked for.
+
+    What is known of them, y [N] and factors [N, F] (int64), is always held.
+    """
+
+    y: Tensor | None
+    factors: Tensor | None
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> Size:
+        """Of one example."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where an index of theirs lies."""
+
+    @abstractmethod
+    def take(self, index: Tensor) -> Self:
+        """The examples of that index, in its order; nothing is read."""
+
+    @abstractmethod
+    def to(self, device: torch.device) -> Self:
+        """The same; what they are read as lies on that device."""
+
+    @abstractmethod
+    def read(self, index: Tensor) -> "Rows":
+        """The examples of that index, in its order, in memory."""
+
+    @abstractmethod
+    def ahead(self, batches: Sequence[Tensor]) -> Generator["Rows", None, None]:
+        """`read` of each index in turn; the next ones may be read already. Close it where not all are taken."""
+
+    @abstractmethod
+    def mean(self) -> np.ndarray:
+        """Of x as stored, [*X] in float64."""
+
+    @abstractmethod
+    def checksum(self, before: int) -> int:
+        """Changes when a stored value or the order changes; `before` is that of what came before."""
+
+
+E = TypeVar("E", bound=Examples)
+
+
 @dataclass(frozen=True)
-class Rows:
-    """Examples as stored: x [N, *X] (uint8 levels or float32); labels [N] and factors [N, F] (int64) where known."""
+class Rows(Examples):
+    """Examples in memory, as stored: x [N, *X] (uint8 levels or float32)."""
 
     x: Tensor
     y: Tensor | None = None
     factors: Tensor | None = None
 
     def __post_init__(self) -> None:
-        for name, known in (("labels", self.y), ("rows of factors", self.factors)):
-            if known is not None and len(known) != len(self.x):
-                raise ConfigError(f"{len(self.x)} examples have {len(known)} {name}: the files do not belong together")
+        check_lengths(len(self.x), self.y, self.factors)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def shape(self) -> Size:
+        """Of one example."""
+        return self.x.shape[1:]
+
+    @property
+    def device(self) -> torch.device:
+        """Where all of them lie."""
+        return self.x.device
 
     def take(self, index: Tensor) -> "Rows":
-        """The rows of that index, in its order."""
-        return self.each(lambda values: values[index])
+        """A copy of the rows of that index, in its order."""
+        return self.each(lambda values: values.index_select(0, index))
+
+    def to(self, device: torch.device) -> "Rows":
+        """All rows on that device."""
+        return self.each(lambda values: values.to(device))
+
+    def read(self, index: Tensor) -> "Rows":
+        """A copy of the rows of that index, in its order."""
+        return self.take(index)
+
+    def ahead(self, batches: Sequence[Tensor]) -> Generator["Rows", None, None]:
+        """`read` of each index in turn."""
+        yield from map(self.take, batches)
+
+    def mean(self) -> np.ndarray:
+        """Of x over all rows, [*X] in float64."""
+        return np.add.reduce(self.x.numpy(), axis=0, dtype=np.float64) / len(self.x)
+
+    def checksum(self, before: int) -> int:
+        """Of every value, their order and their shapes."""
+        return checksum_of((self.x, self.y, self.factors), before)
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Rows":
         """Every array changed in the same way."""
@@ -40,55 +124,72 @@ class Rows:
         return Rows(change(self.x), y, factors)
 
 
+def check_lengths(examples: int, y: Tensor | None, factors: Tensor | None) -> None:
+    """ConfigError where labels or factors are of other examples."""
+    for name, known in (("labels", y), ("rows of factors", factors)):
+        if known is not None and len(known) != examples:
+            raise ConfigError(f"{examples} examples have {len(known)} {name}: the files do not belong together")
+
+
+def checksum_of(arrays: Iterable[Tensor | None], before: int) -> int:
+    """Of the values and shapes of those that are there."""
+    checksum = before
+    for array in arrays:
+        if array is not None:
+            checksum = zlib.crc32(np.ascontiguousarray(array.numpy()).data, checksum)
+            checksum = zlib.crc32(repr(tuple(array.shape)).encode(), checksum)
+    return checksum
+
+
 @dataclass(frozen=True)
 class Source:
     """A data set as its files give it, before binarisation."""
 
-    train: Rows
-    val: Rows
-    test: Rows
+    train: Examples
+    val: Examples
+    test: Examples
     support: Support
     factors: tuple[Factor, ...] = ()
 
     def __post_init__(self) -> None:
-        sizes = [len(rows.x) for rows in (self.train, self.val, self.test)]
+        sizes = [len(examples) for examples in self._splits]
         if min(sizes) < 1:
             raise ConfigError(
                 f"training, validation and test have {' / '.join(map(str, sizes))} examples: each needs at least one"
             )
-        shapes = {tuple(rows.x.shape[1:]) for rows in (self.train, self.val, self.test)}
+        shapes = {tuple(examples.shape) for examples in self._splits}
         if len(shapes) > 1:
             raise ConfigError(f"examples have different shapes, {shapes}: the files do not belong together")
 
     def spec(self) -> Spec:
         """Shape, support, number of labels, and size and mean of the training split."""
-        labels = [int(rows.y.max()) + 1 for rows in (self.train, self.val, self.test) if rows.y is not None]
-        shape, size = self.train.x.shape[1:], len(self.train.x)
+        labels = [int(examples.y.max()) + 1 for examples in self._splits if examples.y is not None]
+        size = len(self.train)
         if labels and max(labels) > size:
             raise ConfigError(
                 f"the highest label is {max(labels) - 1} among {size} examples: number the classes 0, 1, ..."
             )
-        total = np.add.reduce(self.train.x.numpy(), axis=0, dtype=np.float64)
-        mean = torch.from_numpy(np.asarray(total / (size * scale_of(self.support)), np.float32))
+        mean = torch.from_numpy(np.asarray(self.train.mean() / scale_of(self.support), np.float32))
         classes = max(labels, default=None)
-        return Spec(Size(shape), self.support, classes=classes, factors=self.factors, size=size, mean=mean)
+        return Spec(self.train.shape, self.support, classes=classes, factors=self.factors, size=size, mean=mean)
 
     def fingerprint(self) -> str:
         """Changes when a stored value, an order or a split changes; a run resumes only on the data that it began on."""
         checksum = 0
-        for rows in (self.train, self.val, self.test):
-            for array in (rows.x, rows.y, rows.factors):
-                if array is not None:
-                    checksum = zlib.crc32(np.ascontiguousarray(array.numpy()).data, checksum)
-                    checksum = zlib.crc32(repr(tuple(array.shape)).encode(), checksum)
+        for examples in self._splits:
+            checksum = examples.checksum(checksum)
         return f"{checksum:08x}"
+
+    @property
+    def _splits(self) -> tuple[Examples, Examples, Examples]:
+        return self.train, self.val, self.test
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows and the way to read them."""
+    """Examples and how their stored rows become x."""
 
-    rows: Rows
+    rows: Examples
     read: Read
 
 
@@ -127,9 +228,9 @@ def factors_of(values: Tensor, names: Sequence[str] | None) -> tuple[Factor, ...
     return tuple(Factor(name, int(count)) for name, count in zip(found, values.amax(0) + 1, strict=True))
 
 
-def random_split(rows: Rows, val: int, test: int) -> tuple[Rows, Rows, Rows]:
-    """Train, validation and test rows by one fixed permutation, the same for every seed of a run."""
-    order = torch.randperm(len(rows.x), generator=torch.Generator().manual_seed(0))
+def random_split(rows: E, val: int, test: int) -> tuple[E, E, E]:
+    """Train, validation and test examples by one fixed permutation, the same for every seed of a run."""
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
     train = len(order) - val - test
     if min(train, val, test) < 1:
         raise ConfigError(
@@ -138,3 +239,16 @@ def random_split(rows: Rows, val: int, test: int) -> tuple[Rows, Rows, Rows]:
         )
     first, second, third = order.split([train, val, test])
     return rows.take(first), rows.take(second), rows.take(third)
+
+
+def fraction_split(rows: E, val: float, test: float) -> tuple[E, E, E]:
+    """`random_split` by fractions of all examples.
+
+    Raises:
+        ConfigError: where they leave a split empty.
+
+    """
+    for name, fraction in (("val", val), ("test", test)):
+        if not (0 < fraction < 1):
+            raise ConfigError(f"dataset.{name}={fraction}: a fraction between 0 and 1")
+    return random_split(rows, round(val * len(rows)), round(test * len(rows)))

@@ -1,7 +1,8 @@
 """From grey levels to 0 and 1.
 
-none: as they are. threshold: above one half. static: one Bernoulli draw per pixel, kept. dynamic: a fresh draw at
-every access in training; validation and test are drawn once, as in the code of Tomczak & Welling (2018).
+none: as they are. threshold: above one half, at every access. static: one Bernoulli draw per pixel, kept. dynamic: a
+fresh draw at every access in training; validation and test are drawn once and kept, as in the code of Tomczak & Welling
+(2018).
 """
 
 from dataclasses import replace
@@ -9,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vae_cli.data.base import Data, Read, Source, Split, scale_of
+from vae_cli.data.base import Data, Examples, Read, Rows, Source, Split, scale_of
 from vae_cli.errors import ConfigError
 from vae_cli.noise import derive_seed
 from vae_cli.types import Binary, Levels, Support, UnitInterval
@@ -40,41 +41,58 @@ def resolve(choice: str, support: Support, models: tuple[type, ...]) -> str:
 
 
 def binarize(source: Source, choice: str) -> Data:
-    """The data set with its values read as `choice` (one of none, threshold, static, dynamic) says."""
+    """The data set with its values read as `choice` (one of none, threshold, static, dynamic) says.
+
+    Raises:
+        ConfigError: where draws would have to be kept of examples that do not fit into memory.
+
+    """
     train, val, test = source.train, source.val, source.test
     spec, support = source.spec(), source.support
-    if choice == "none":
-        read = _scaled(scale_of(support))
+    if choice in ("none", "threshold"):
+        read = _scaled(scale_of(support)) if choice == "none" else _above_one_half(support)
         splits = [Split(train, read), Split(val, read), Split(test, read)]
-        return Data(*splits, spec=spec, fingerprint=source.fingerprint())
-    named = {"train": train, "val": val, "test": test}
-    kept = [Split(replace(rows, x=_frozen(rows.x, choice, support, name)), _scaled(1)) for name, rows in named.items()]
-    if choice == "dynamic":
-        kept[0] = Split(train, _resampled(support))
-    return Data(*kept, spec=replace(spec, support=Binary()), fingerprint=source.fingerprint())
+    elif choice == "dynamic":
+        splits = [Split(train, _resampled(support)), _frozen(val, support, "val"), _frozen(test, support, "test")]
+    elif isinstance(train, Rows):
+        splits = [_frozen(train, support, "train"), _frozen(val, support, "val"), _frozen(test, support, "test")]
+    else:
+        raise ConfigError("dataset.binarize=static keeps a draw of every example in memory: use dynamic with workers")
+    if choice != "none":
+        spec = replace(spec, support=Binary())
+    return Data(*splits, spec=spec, fingerprint=source.fingerprint())
 
 
 def _scaled(scale: int) -> Read:
     return lambda rows, _noise: rows.float() if scale == 1 else rows.float() / scale
 
 
-def _frozen(x: Tensor, choice: str, support: Support, split: str) -> Tensor:
-    """0 and 1 as uint8: above one half, or drawn once, from a stream of its own for each split."""
-    if choice == "threshold":
-        scale = scale_of(support)
-        return (2 * x.to(torch.int32 if scale > 1 else x.dtype) > scale).to(torch.uint8)
-    read = _resampled(support)
+def _above_one_half(support: Support) -> Read:
+    half = (support.count - 1) // 2 if isinstance(support, Levels) else 0.5
+    return lambda rows, _noise: _above(rows, half)
+
+
+def _frozen(examples: Examples, support: Support, split: str) -> Split:
+    """0 and 1 as uint8, drawn once, from a stream of its own for each split."""
+    draw = _resampled(support)
     noise = torch.Generator().manual_seed(derive_seed(_FROZEN_SEED, split))
-    return torch.cat([read(rows, noise).to(torch.uint8) for rows in x.split(1000)])
+    chunks = examples.ahead(torch.arange(len(examples)).split(1000))
+    drawn = torch.cat([draw(rows.x, noise).to(torch.uint8) for rows in chunks])
+    return Split(Rows(drawn, examples.y, examples.factors), _scaled(1))
 
 
 def _resampled(support: Support) -> Read:
     if isinstance(support, Levels):
         return lambda rows, noise: _bernoulli_levels(rows, support.count - 1, noise)
-    return lambda rows, noise: (torch.rand(rows.shape, generator=noise, device=rows.device) < rows).float()
+    return lambda rows, noise: _above(rows, torch.rand(rows.shape, generator=noise, device=rows.device))
 
 
 def _bernoulli_levels(rows: Tensor, top: int, noise: torch.Generator) -> Tensor:
     """1 with probability level / top, exactly: an integer drawn from 0 .. top - 1 lies below the level."""
     draws = torch.randint(0, top, rows.shape, generator=noise, device=rows.device, dtype=torch.uint8)
-    return (draws < rows).float()
+    return _above(rows, draws.float())
+
+
+def _above(rows: Tensor, limit: Tensor | float) -> Tensor:
+    """1 where a value is above the limit, else 0. Several times as fast on floats as by way of bool."""
+    return rows.to(torch.float32, copy=True).gt_(limit)

@@ -1,15 +1,15 @@
-"""Batches by index from rows that lie on the training device: no per-sample Python, no workers.
+"""Batches by index: from rows that lie on the training device without per-sample Python, or read ahead from disk.
 
 Order and noise follow from (seed, epoch, position), so the place in the data is two integers.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import torch
 from torch import Tensor
 
-from vae_cli.data.base import Split
+from vae_cli.data.base import Rows, Split
 from vae_cli.noise import derive_seed
 from vae_cli.types import Batch
 
@@ -40,6 +40,7 @@ class Loader:
         self._rank, self.world = 0, 1
         self._epoch, self._position = 0, 0
         self._generator = torch.Generator()
+        self._reading: Generator[Rows, None, None] | None = None
 
     def share(self, rank: int, world: int) -> "Loader":
         """Serve process `rank` of `world`: every `world`-th example of each batch, whose size is a multiple of `world`.
@@ -50,8 +51,8 @@ class Loader:
         return self
 
     def to(self, device: torch.device) -> "Loader":
-        """Hold the rows on that device."""
-        self._rows = self._rows.each(lambda values: values.to(device))
+        """Make batches on that device; rows in memory lie there from now on."""
+        self._rows = self._rows.to(device)
         self._generator = torch.Generator(device)
         return self
 
@@ -80,15 +81,23 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         if self._position >= len(self):
             self._epoch, self._position = self._epoch + 1, 0
+        self.close()
         own = self._order()[self._rank :: self.world][: self._num_own()]
-        while self._position < len(self):
-            start = self._position * self._batch_size
+        left = own.split(self._batch_size)[self._position :]
+        self._reading = self._rows.ahead(left)
+        for index, rows in zip(left, self._reading, strict=True):
             self._position += 1
-            yield self._batch(own[start : start + self._batch_size])
+            yield self._batch(index, rows)
+
+    def close(self) -> None:
+        """End what reads ahead for an epoch that nobody goes on with."""
+        if self._reading is not None:
+            self._reading.close()
 
     def peek(self, index: Tensor) -> Batch:
         """The rows of that index, in its order; the place in the training sequence stays."""
-        return self._batch(index.to(self._rows.x.device))
+        index = index.to(self._rows.device)
+        return self._batch(index, self._rows.read(index))
 
     def labels(self) -> Tensor | None:
         """All labels in order, [N]."""
@@ -96,7 +105,7 @@ class Loader:
 
     def num_rows(self) -> int:
         """Rows over all processes."""
-        return len(self._rows.x)
+        return len(self._rows)
 
     @property
     def _batch_size(self) -> int:
@@ -105,18 +114,17 @@ class Loader:
 
     def _num_own(self) -> int:
         """Rows that this process sees: in training the same number for every process."""
-        rows = len(self._rows.x) // self.world * self.world if self._shuffle else len(self._rows.x)
+        rows = len(self._rows) // self.world * self.world if self._shuffle else len(self._rows)
         return len(range(self._rank, rows, self.world))
 
     def _order(self) -> Tensor:
         if not self._shuffle:
-            return torch.arange(len(self._rows.x), device=self._rows.x.device)
+            return torch.arange(len(self._rows), device=self._rows.device)
         shuffled = torch.Generator().manual_seed(derive_seed(self._seed, "order", self._epoch))
-        return torch.randperm(len(self._rows.x), generator=shuffled).to(self._rows.x.device)
+        return torch.randperm(len(self._rows), generator=shuffled).to(self._rows.device)
 
-    def _batch(self, rows: Tensor) -> Batch:
+    def _batch(self, index: Tensor, rows: Rows) -> Batch:
         place = (self._epoch, self._position) if self._shuffle else (0, self._position)
         self._generator.manual_seed(derive_seed(self._seed, "data", *place, self._rank))
-        taken = self._rows.each(lambda values: values.index_select(0, rows))
-        x = self._read(taken.x, self._generator)
-        return self._condition(Batch(x, taken.y, index=rows, factors=taken.factors))
+        x = self._read(rows.x, self._generator)
+        return self._condition(Batch(x, rows.y, index=index.to(rows.x.device), factors=rows.factors))

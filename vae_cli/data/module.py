@@ -51,10 +51,15 @@ class DataModule(LightningDataModule):
             loader.share(rank, world)
 
     def setup(self, stage: str) -> None:
-        """Lay all rows on the trainer's device."""
+        """Have batches made on the trainer's device."""
         assert self.trainer is not None
         for loader in (self.train, self.val, self.test):
             loader.to(self.trainer.strategy.root_device)
+
+    def close(self) -> None:
+        """End what reads ahead, wherever training stopped."""
+        for loader in (self.train, self.val, self.test):
+            loader.close()
 
     def train_dataloader(self) -> Loader:
         """Shuffled training batches."""
