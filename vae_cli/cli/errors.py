@@ -27,6 +27,9 @@ def run_command(command: Callable[[], int], config_name: str) -> None:
         status = command()
     except KeyboardInterrupt:  # before training began; afterwards it is honoured between two steps
         status = 128 + signal.SIGINT
+    except BrokenPipeError:  # whoever read our output, `head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 128 + signal.SIGPIPE
     except Exception as error:
         if on_request or not is_users(error):
             raise
