@@ -20,6 +20,9 @@ def choices(group: str) -> list[str]:
 def leaf(group: str, choice: str) -> DictConfig:
     config = OmegaConf.load(CONF / group / f"{choice}.yaml")
     assert isinstance(config, DictConfig)
+    if group != "model":  # a leaf may be another one with some keys changed
+        for base in config.pop("defaults", ["_self_"]):
+            config = config if base == "_self_" else OmegaConf.merge(leaf(group, base), config)
     return config
 
 

@@ -149,16 +149,26 @@ def test_optimal_sigma_is_the_root_mean_squared_error_of_the_batch():
 
 
 def test_optimal_sigma_is_averaged_for_evaluation():
-    part = gaussian("gaussian_optimal", Real(), momentum=0.25).train()
-    for scale in (2.0, 4.0):
+    """The first batches weigh alike, then the latest has the weight of the momentum: the average forgets the start."""
+    part = gaussian("gaussian_optimal", Real(), momentum=0.4).train()
+    expected = 0.0
+    for scale, weight in ((9.0, 1.0), (2.0, 0.5), (4.0, 0.4), (1.0, 0.4)):
         part(torch.zeros(1, 1000, 3)).log_prob(torch.full((1000, 3), scale))
+        expected += weight * (scale**2 - expected)
     sigma = float(part.eval()(torch.zeros(1, 3)).base_dist.scale[0, 0])
-    assert sigma**2 == pytest.approx(0.75 * 4 + 0.25 * 16, rel=1e-2)
+    assert sigma**2 == pytest.approx(expected, rel=1e-2)
     before = part.variance.clone()
     one, other = part(torch.zeros(2, 3)).log_prob(torch.tensor([[1.0] * 3, [9.0] * 3]))
     torch.testing.assert_close(one, part(torch.zeros(1, 3)).log_prob(torch.ones(1, 3))[0])
     assert other < one
     assert torch.equal(part.variance, before), "evaluation learns nothing"
+
+
+def test_optimal_sigma_of_a_perfect_fit_has_a_gradient():
+    part = gaussian("gaussian_optimal", Real()).train()
+    h = torch.randn(1, B, 3, requires_grad=True)
+    part(h).log_prob(h[0].detach()).sum().backward()
+    assert h.grad.isfinite().all()
 
 
 def test_bernoulli_may_start_at_the_mean_example():

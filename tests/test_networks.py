@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vae_cli.errors import ConfigError
 from vae_cli.networks.conv import ConvDecoder, ConvEncoder
-from vae_cli.networks.feature_maps import Finish, ResidualBlock
+from vae_cli.networks.feature_maps import Finish, ResidualBlock, normalization
 from vae_cli.networks.mlp import MLP, GatedMLP
 from vae_cli.shapes import over_samples
 from vae_cli.types import Network
@@ -68,6 +68,38 @@ def test_conv_nets_take_images_of_any_size_and_channels(size, normalization):
         assert all(parameter.grad.abs().sum() > 0 for parameter in made.parameters())
 
 
+@pytest.mark.parametrize("size", [(1, 28, 28), (1, 28, 20), (1, 31, 33), (2, 17, 18)])
+@pytest.mark.parametrize("choice", ["conv", "resnet", "burgess", "locatello", [2, 2], [2, 4], [6, 2]])
+def test_every_pixel_reaches_the_latent_and_is_reached_by_it(size, choice):
+    if isinstance(choice, str):
+        config = leaf("architecture", choice)
+        config.activation = "tanh"  # never flat, so that a path is a gradient
+        encoder = instantiate(config.encoder)(Size(size), Size((3,)), None)
+        decoder = instantiate(config.decoder)(Size((3,)), Size(size), None)
+    else:
+        keys = {**CONV, "kernels": choice}
+        encoder, decoder = (
+            ConvEncoder(Size(size), Size((3,)), None, **keys),
+            ConvDecoder(Size((3,)), Size(size), None, **keys),
+        )
+    x = torch.randn(2, *size, requires_grad=True)
+    encoder(x).sum().backward()
+    assert (x.grad != 0).all()
+    first, second = decoder(torch.randn(2, 3))
+    assert (first != second).all()
+
+
+def test_groups_have_at_least_four_channels():
+    """A group of one value would be 0 whatever it was."""
+    groups = {channels: normalization("group", channels).num_groups for channels in (1, 3, 4, 6, 8, 12, 32, 64, 100)}
+    assert groups == {1: 1, 3: 1, 4: 1, 6: 1, 8: 2, 12: 1, 32: 8, 64: 8, 100: 1}
+
+
+def test_too_many_planes_are_refused():
+    with pytest.raises(ConfigError, match=r"a condition of 1623 numbers .* use architecture\.conditioning=film"):
+        ConvEncoder(Size((1, 8, 8)), Size((3,)), Size((1623,)), **CONV)
+
+
 def test_conv_encoder_is_written_out():
     made = ConvEncoder(Size((1, 9, 8)), Size((3,)), Size((2,)), **CONV)
     h, c = torch.randn(6, 1, 9, 8), torch.randn(6, 2)
@@ -116,10 +148,10 @@ def test_residual_blocks_add_to_what_they_read():
     ("changed", "message"),
     [
         ({"channels": [4, 0]}, r"channels=\[4, 0\]: whole numbers of 1 or more"),
-        ({"channels": [4, 4, 4]}, "one kernel for each halving"),
-        ({"channels": [], "kernels": []}, "one kernel for each halving"),
+        ({"channels": [4, 4, 4]}, "one number of channels and one kernel for each halving"),
+        ({"channels": [], "kernels": []}, "one number of channels and one kernel for each halving"),
         ({"kernels": [3, 4]}, "the kernel of a halving is even"),
-        ({"hidden": [2.5]}, "hidden="),
+        ({"hidden": [0]}, "hidden="),
         ({"blocks": -1}, "blocks=-1"),
         ({"normalization": "batch"}, "normalization=batch: unknown; choose one of none, group"),
         ({"conditioning": "cat"}, "conditioning=cat: unknown; choose one of planes, film"),

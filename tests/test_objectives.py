@@ -169,6 +169,20 @@ def test_more_samples_tighten_the_bound_towards_the_evidence():
             torch.testing.assert_close(importance_weighted(model(Batch(x), k)), log_evidence(model, x))
 
 
+@pytest.mark.parametrize("choice", choices("objective"))
+def test_a_likelihood_is_computed_once_a_step(choice, monkeypatch):
+    """It costs as much as the rest of the bound, and some keep count of what they see."""
+    calls = []
+    original = Independent.log_prob
+    monkeypatch.setattr(Independent, "log_prob", lambda self, x: (calls.append(x), original(self, x))[1])
+    model, x = linear_gaussian(), torch.randn(7, 5).double()
+    objective = instantiate(OmegaConf.create({"beta": 1.0, "objective": leaf("objective", choice)}).objective)(
+        DATA, model
+    )
+    objective(model, Batch(x), {name: schedule(0) for name, schedule in objective.schedules.items()})
+    assert sum(call is x for call in calls) == 1
+
+
 def test_iwae_refuses_enumerated_classes():
     px = Independent(Normal(torch.zeros(2, 2, 1), 1.0), 1)
     with pytest.raises(ConfigError, match="enumerates its classes: use objective=elbo"):
@@ -312,10 +326,10 @@ def test_conditional_prior_is_the_p_of_the_kl():
 def test_the_importance_weighted_bound_draws_exactly_so_many(num_samples, examples, monkeypatch):
     model, x = linear_gaussian(), torch.randn(examples, 5).double()
     set_exact_posterior(model)
-    monkeypatch.setattr(monitors, "_MOST_ROWS", 5000)
+    monkeypatch.setattr(monitors, "_MOST_NUMBERS", 25_000)
     noise = record()
     with noise, torch.no_grad():
-        found = ImportanceWeightedBound(num_samples)(model, Batch(x), {})
+        found = ImportanceWeightedBound(num_samples, features=5)(model, Batch(x), {})
     assert sum(draws.shape[0] for draws in noise.draws) == num_samples
     assert all(draws.shape[0] * examples <= max(5000, examples) for draws in noise.draws)
     (name,) = found
@@ -328,10 +342,10 @@ def test_the_importance_weighted_bound_is_that_of_all_draws_at_once(monkeypatch)
     noise = record()
     with noise:
         at_once = importance_weighted(model(Batch(x), 7)).mean()
-    monkeypatch.setattr(monitors, "_MOST_ROWS", 20)
+    monkeypatch.setattr(monitors, "_MOST_NUMBERS", 100)
     parts = list(noise.draws[0].split(2))
     with replay(parts):
-        torch.testing.assert_close(ImportanceWeightedBound(7)(model, Batch(x), {})["iwae_7"], at_once)
+        torch.testing.assert_close(ImportanceWeightedBound(7, features=5)(model, Batch(x), {})["iwae_7"], at_once)
 
 
 def test_bits_per_dimension():

@@ -1,15 +1,10 @@
 """Config -> data, model, objective, experiment."""
 
 import math
-from collections.abc import Callable, Mapping
-from importlib import import_module
 from importlib.resources import files
-from typing import Any, get_type_hints
 
 import torch
 import yaml
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from vae_cli.data.base import Data
@@ -17,6 +12,7 @@ from vae_cli.data.binarize import binarize, resolve
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
 from vae_cli.experiment import Experiment
+from vae_cli.making import check_types, made, target_of
 from vae_cli.monitors import BitsPerDimension, ImportanceWeightedBound, Monitor
 from vae_cli.noise import stream
 from vae_cli.types import (
@@ -50,14 +46,14 @@ def build_data(config: DictConfig) -> DataModule:
         ConfigError: where files are missing or damaged, or the likelihood cannot model the data.
 
     """
-    source = _made(config.dataset.source, "dataset.source")
-    likelihood = _target(config.likelihood)
+    source = made(config.dataset.source, "dataset.source")
+    likelihood = target_of(config.likelihood)
     config.dataset.binarize = resolve(config.dataset.binarize, source.support, likelihood.models)
     data = binarize(source, config.dataset.binarize)
-    _check_likelihood(data, likelihood)
+    _check_likelihood(data, source.support, likelihood)
     sizes = {key: config.dataset[key] for key in ("batch_size", "eval_batch_size")}
-    _check_types(DataModule, sizes, "dataset")
-    condition: Condition = _made(config.condition, "condition")(data.spec)
+    check_types(DataModule, sizes, "dataset")
+    condition: Condition = made(config.condition, "condition")(data.spec)
     return DataModule(
         data.conditioned(condition.size),
         condition,
@@ -69,13 +65,13 @@ def build_data(config: DictConfig) -> DataModule:
 def build_model(config: DictConfig, data: Spec) -> Model:
     """The model that `config` describes, its weights drawn from the seed alone."""
     torch.manual_seed(config.seed)
-    corruption: Corruption = _made(config.corruption, "corruption")
-    encoder: NetFactory = corruption(_made(config.architecture.encoder, "architecture.encoder"))
-    decoder: NetFactory = _made(config.architecture.decoder, "architecture.decoder")
-    likelihood: HeadFactory = _made(config.likelihood, "likelihood")
-    posterior: HeadFactory = _made(config.posterior, "posterior")
-    prior: PriorFactory = _made(config.prior, "prior")
-    structure: StructureFactory = _made(config.structure, "structure")
+    corruption: Corruption = made(config.corruption, "corruption")
+    encoder: NetFactory = corruption(made(config.architecture.encoder, "architecture.encoder"))
+    decoder: NetFactory = made(config.architecture.decoder, "architecture.decoder")
+    likelihood: HeadFactory = made(config.likelihood, "likelihood")
+    posterior: HeadFactory = made(config.posterior, "posterior")
+    prior: PriorFactory = made(config.prior, "prior")
+    structure: StructureFactory = made(config.structure, "structure")
     _check_latent(config.latent_dim, data)
     try:
         return structure(data, Parts(config.latent_dim, encoder, decoder, likelihood, posterior, prior))
@@ -95,97 +91,68 @@ def build_experiment(config: DictConfig, data: DataModule) -> Experiment:
 
     """
     model = build_model(config, data.spec)
-    make_objective: ObjectiveFactory = _made(config.objective, "objective")
+    make_objective: ObjectiveFactory = made(config.objective, "objective")
     objective: Objective = make_objective(data.spec, model)
-    learning_rate: LearningRate = _made(config.lr_schedule, "lr_schedule")
+    learning_rate: LearningRate = made(config.lr_schedule, "lr_schedule")
     return Experiment(
         model,
         objective,
         _optimizer(config.optimizer),
         lr_factor=lambda step: learning_rate(step / len(data.train)),
-        monitors=_monitors(config, data.spec),
+        monitors={
+            "val": _monitors(config, data.spec, objective, "importance_samples"),
+            "test": _monitors(config, data.spec, objective, "test_importance_samples"),
+        },
         seed=config.seed,
     )
 
 
 def rehearse(experiment: Experiment, data: DataModule) -> None:
-    """The objective and the monitors once, on two validation examples, leaving no trace.
+    """The objective as in training and as in validation, on two validation examples, leaving no trace.
 
     Raises:
         ConfigError: where parts do not fit together in a way that only a pass over the data shows.
 
     """
-    experiment.eval()
+    buffers = {name: buffer.clone() for name, buffer in experiment.named_buffers()}
     with torch.no_grad(), stream(torch.device("cpu"), "rehearsal"):
-        experiment.evaluate(data.val.peek(torch.arange(min(2, data.val.num_rows()))))
-    experiment.train()
+        batch = data.val.peek(torch.arange(min(2, data.val.num_rows())))
+        for training in (False, True):
+            experiment.train(training)
+            experiment.objective(experiment.model, batch, experiment.schedule_values(0))
+    for name, buffer in experiment.named_buffers():
+        buffer.copy_(buffers[name])
 
 
-def _monitors(config: DictConfig, data: Spec) -> list[Monitor]:
+def _monitors(config: DictConfig, data: Spec, objective: Objective, key: str) -> list[Monitor]:
+    """`key`: of the draws of the importance-weighted bound, in `logging`."""
     found: list[Monitor] = []
-    if _target(config.likelihood).models == (Levels,):
+    if target_of(config.likelihood).models == (Levels,):
         found.append(BitsPerDimension(data.shape.numel()))
-    if config.logging.importance_samples:
-        found.append(ImportanceWeightedBound(config.logging.importance_samples))
+    if (samples := config.logging[key]) and not objective.bounds:
+        raise ConfigError(f"logging.{key}={samples}: this objective trains no bound; use logging.{key}=0")
+    if samples:
+        likelihood: HeadFactory = made(config.likelihood, "likelihood")
+        found.append(ImportanceWeightedBound(samples, likelihood(data).param_shape.numel()))
     return found
-
-
-def _made(node: DictConfig, name: str) -> Any:
-    """What a node of the config describes, its values of the types that the constructor asks for.
-
-    Our own errors come as they are, not wrapped by Hydra.
-    """
-    _check_node(node, name)
-    try:
-        return instantiate(node, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ConfigError):
-            raise error.__cause__ from None
-        raise
-
-
-def _check_node(node: DictConfig, name: str) -> None:
-    """`_check_types` of all that a node describes, what lies below it included."""
-    values = {key: node[key] for key in node if not str(key).startswith("_")}
-    _check_types(_target(node), values, name)
-    for key, value in values.items():
-        if isinstance(value, DictConfig) and "_target_" in value:
-            _check_node(value, f"{name}.{key}")
-
-
-def _check_types(target: Callable[..., Any], values: Mapping[Any, Any], name: str) -> None:
-    """ConfigError for a number, word or switch that is of another type than the annotation says."""
-    hints = get_type_hints(target.__init__ if isinstance(target, type) else target)
-    for key, value in values.items():
-        accepted, wanted = _ACCEPTED.get(hints.get(key), ((object,), ""))
-        if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in (*accepted, object)):
-            raise ConfigError(f"{name}.{key}={value}: {wanted} is needed")
-
-
-_ACCEPTED: dict[Any, tuple[tuple[type, ...], str]] = {
-    int: ((int,), "a whole number"),
-    float: ((int, float), "a number"),
-    str: ((str,), "a word"),
-    bool: ((bool,), "true or false"),
-    str | None: ((str, type(None)), "a word or null"),
-    int | None: ((int, type(None)), "a whole number or null"),
-}
 
 
 def _optimizer(config: DictConfig) -> OptimizerFactory:
     lr = config.lr
     if not isinstance(lr, int | float) or isinstance(lr, bool) or not (0 < lr < math.inf):
         raise ConfigError(f"optimizer.lr={lr}: a learning rate is a positive number")
-    _target(config)
-    factory = instantiate(config, _convert_="all")
+    factory: OptimizerFactory = made(config, "optimizer")
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.ones(1)
     try:
-        factory([torch.nn.Parameter(torch.zeros(1))])
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"optimizer: {error}") from error
+        factory([parameter]).step()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"optimizer: {' '.join(str(error).split())}") from error
     return factory
 
 
-def _check_likelihood(data: Data, likelihood: type[Head]) -> None:
+def _check_likelihood(data: Data, stored: Support, likelihood: type[Head]) -> None:
+    """ConfigError where it cannot model the data as read; `stored`: before binarisation."""
     support = data.spec.support
     if type(support) in likelihood.models:
         return
@@ -193,6 +160,8 @@ def _check_likelihood(data: Data, likelihood: type[Head]) -> None:
     advice = f"choose likelihood={' or likelihood='.join(fitting)}" if fitting else "no likelihood here models them"
     if Binary in likelihood.models and isinstance(support, Levels | UnitInterval):
         advice += ", or dataset.binarize=dynamic"
+    if type(stored) in likelihood.models:
+        advice += ", or dataset.binarize=none"
     wanted = " or ".join(_plural(kind) for kind in likelihood.models)
     raise ConfigError(f"{likelihood.__name__} models {wanted}, and this data set holds {_describe(support)}: {advice}")
 
@@ -226,16 +195,4 @@ def _describe(support: Support) -> str:
 def _likelihoods() -> dict[str, type[Head]]:
     """Every likelihood in `conf/`, by the name that users type."""
     leaves = sorted(files("vae_cli.conf").joinpath("likelihood").iterdir(), key=lambda leaf: leaf.name)
-    return {leaf.name.removesuffix(".yaml"): _target(yaml.safe_load(leaf.read_text())) for leaf in leaves}
-
-
-def _target(leaf: Any) -> Any:
-    """What a leaf names; ConfigError where there is no such thing."""
-    target = str(leaf["_target_"])
-    module, _, name = target.rpartition(".")
-    try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"_target_: {target} cannot be imported ({error}); your own modules are found in the folders of PYTHONPATH"
-        ) from error
+    return {leaf.name.removesuffix(".yaml"): target_of(yaml.safe_load(leaf.read_text())) for leaf in leaves}

@@ -25,7 +25,7 @@ class Experiment(LightningModule):
     Args:
         optimizer: called with the parameters of model and objective.
         lr_factor: what the optimiser's learning rates are multiplied with, by step.
-        monitors: figures that validation and test report besides those of the objective.
+        monitors: by split, figures that `val` and `test` report besides those of the objective.
         seed: all noise of a step follows from it, the step and the process.
 
     """
@@ -37,7 +37,7 @@ class Experiment(LightningModule):
         optimizer: OptimizerFactory,
         *,
         lr_factor: Schedule,
-        monitors: Sequence[Monitor],
+        monitors: Mapping[str, Sequence[Monitor]],
         seed: int,
     ) -> None:
         super().__init__()
@@ -116,16 +116,12 @@ class Experiment(LightningModule):
         if self.trainer.is_global_zero:
             self._training_sums = Sums(**checkpoint["training_sums"])
 
-    def evaluate(self, batch: Batch) -> Terms:
-        """Objective, with the values that its schedules end with so that runs at different steps compare; monitors."""
-        terms = self.objective(self.model, batch, self.schedule_values(FINAL_STEP))
-        for monitor in self._monitors:
-            terms = {**terms, **monitor(self.model, batch, terms)}
-        return terms
-
     def _evaluate(self, batch: Batch, split: str, batch_idx: int) -> None:
+        """Objective, with the values that its schedules end with so that runs at different steps compare; monitors."""
         with stream(self.device, self._seed, split, batch_idx, self.global_rank):
-            terms = self.evaluate(batch)
+            terms = self.objective(self.model, batch, self.schedule_values(FINAL_STEP))
+            for monitor in self._monitors[split]:
+                terms = {**terms, **monitor(self.model, batch, terms)}
         self._evaluation_sums.add(terms, len(batch.x))
 
     def _log_evaluation(self, split: str) -> None:

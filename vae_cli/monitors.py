@@ -13,18 +13,19 @@ from vae_cli.types import Batch, Model, Terms
 
 Monitor = Callable[[Model, Batch, Terms], Terms]  # the terms that the objective gave -> more of them
 
-_MOST_ROWS = 20_000  # of S x B at a time: what a small machine's memory allows for images
+_MOST_NUMBERS = 20_000_000  # that the decoder hands on at a time; a pass holds several times as many
 
 
 class ImportanceWeightedBound:
     """`iwae_<K>`: ln 1/K sum_k w_k with exactly K draws for every example (Burda et al. 2016, eq. 8), nats."""
 
-    def __init__(self, num_samples: int) -> None:
-        self._num_samples = num_samples
+    def __init__(self, num_samples: int, features: int) -> None:
+        """Features: numbers that the likelihood takes for one draw of one example."""
+        self._num_samples, self._features = num_samples, features
 
     def __call__(self, model: Model, batch: Batch, terms: Terms) -> Terms:
         """The batch mean; draws are taken a few at a time."""
-        at_once = max(1, _MOST_ROWS // len(batch.x))
+        at_once = max(1, _MOST_NUMBERS // (self._features * len(batch.x)))
         sizes = [min(at_once, self._num_samples - first) for first in range(0, self._num_samples, at_once)]
         parts = [log_weights(model(batch, size)).logsumexp(0) for size in sizes]
         bound = torch.stack(parts).logsumexp(0) - math.log(self._num_samples)  # [B]

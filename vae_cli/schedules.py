@@ -4,7 +4,8 @@ import sys
 from bisect import bisect
 from itertools import accumulate
 
-from vae_cli.types import Schedule
+from vae_cli.errors import ConfigError
+from vae_cli.types import LearningRate, Schedule
 
 FINAL_STEP = sys.maxsize  # validation and test use the value that a schedule ends with
 
@@ -27,12 +28,14 @@ def constant(value: float) -> Schedule:
     return lambda _step: value
 
 
-def unchanged(_epochs: float) -> float:
+def unchanged() -> LearningRate:
     """The learning rate of the optimiser throughout."""
-    return 1.0
+    return lambda _epochs: 1.0
 
 
-def powers_of_three(epochs: float, *, stages: int) -> float:
+def powers_of_three(*, stages: int) -> LearningRate:
     """10^(-i / 7) during 3^i epochs, i = 0 .. stages - 1; the last stays (Burda et al. 2016: 8 stages)."""
+    if not (1 <= stages <= 20):
+        raise ConfigError(f"lr_schedule.stages={stages}: 1 to 20 (the 20th begins after 581,130,733 epochs)")
     ends = list(accumulate(3**i for i in range(stages - 1)))
-    return 10 ** (-bisect(ends, epochs) / 7)
+    return lambda epochs: 10 ** (-bisect(ends, epochs) / 7)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_fabric.utilities.rank_zero import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from rich.console import Console
 
@@ -275,8 +275,9 @@ def _load_weights(experiment: Experiment, source: RunDirectory) -> None:
     try:
         experiment.load_state_dict(state)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise ConfigError(f"init={source.path}: its weights do not fit this model ({reason})") from error
+        raise ConfigError(
+            f"init={source.path}: its weights do not fit this model: choose the axes, widths and latent_dim of that run"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -320,5 +321,7 @@ def _flatten(node: DictConfig, prefix: str) -> Iterator[tuple[str, bool | str | 
         value = node[key]
         if isinstance(value, DictConfig):
             yield from _flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, ListConfig):
+            yield f"{prefix}{key}", str(value)
         elif isinstance(value, bool | str | float | int):
             yield f"{prefix}{key}", value

@@ -6,6 +6,7 @@ Shape legend: S samples, B batch, Z latent event, X data event; always in that o
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -113,6 +114,11 @@ class Trace:
     px: Distribution  # batch shape [S, B], event shape X
     weights: Tensor | None = None  # [S, B], sums to 1 over S where classes are enumerated; None = Monte Carlo mean
 
+    @cached_property
+    def log_px(self) -> Tensor:
+        """Ln p(x | z) of every draw, [S, B], nats; computed once."""
+        return self.px.log_prob(self.batch.x)
+
     def expect(self, per_sample: Tensor) -> Tensor:
         """Expectation over the sample axis: [S, B] -> [B]."""
         if self.weights is None:
@@ -181,6 +187,7 @@ class Objective(nn.Module, ABC):
     """What is minimised. Owns its critic, if it has one."""
 
     schedules: Mapping[str, Schedule]
+    bounds = True  # whether it reports a bound on ln p(x), and so trains a model that samples can be drawn from
 
     @abstractmethod
     def forward(self, model: Model, batch: Batch, weights: Mapping[str, float | Tensor]) -> Terms:

@@ -8,6 +8,7 @@ from torch.distributions import kl_divergence
 from vae_cli.callbacks.looking import looking
 from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.distributions.marginals import normal_marginals
+from vae_cli.experiment import Experiment
 from vae_cli.types import Site
 
 EXAMPLES = 1000  # the first of the validation split: enough to rank dimensions, cheap enough for every epoch
@@ -18,7 +19,10 @@ class Latents(Callback):
     """val/active_units, and the KL of each dimension as the histogram val/kl_per_dimension/<site>."""
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log both."""
+        """Log both, where there is a prior to compare with."""
+        assert isinstance(pl_module, Experiment)
+        if not pl_module.objective.bounds:
+            return
         logger = tensorboard_of(trainer.logger)
         with looking(trainer, pl_module, "latents") as (experiment, data):
             trace = experiment.model(data.val.peek(torch.arange(min(EXAMPLES, data.val.num_rows()))))

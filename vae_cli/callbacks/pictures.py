@@ -58,14 +58,16 @@ class Pictures(Callback):
 
 
 def draw(experiment: Experiment, batch: Batch, columns: int) -> dict[str, Tensor]:
-    """The three pictures, [C, H, W], uint8."""
+    """The pictures by name, [C, H, W], uint8: reconstructions, and where a bound was trained the other two."""
     model = experiment.model
     trace = model(batch)
     shape = batch.x.shape[1:]
     rows = zip(_rows(batch.x, columns), _rows(trace.px.mean[0], columns), strict=True)
     pairs = torch.cat([row for pair in rows for row in pair])
-    samples = model.generate(len(batch.x), batch.c).mean[0]
-    pictures = {"samples": grid(samples, shape, columns), "reconstructions": grid(pairs, shape, columns)}
+    pictures = {"reconstructions": grid(pairs, shape, columns)}
+    if not experiment.objective.bounds:
+        return pictures
+    pictures["samples"] = grid(model.generate(len(batch.x), batch.c).mean[0], shape, columns)
     if len(trace.sites) == 1:
         (site,) = trace.sites.values()
         kl = kl_per_dimension(site)

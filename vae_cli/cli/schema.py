@@ -36,6 +36,7 @@ class LoggingConfig:
     validate_every_n_epochs: int = MISSING
     pictures_every_n_epochs: int = MISSING
     importance_samples: int = MISSING
+    test_importance_samples: int = MISSING
     checkpoint_every_n_steps: int = MISSING
     progress: str = MISSING
 
@@ -102,8 +103,9 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
     for key in ("validate_every_n_epochs", "pictures_every_n_epochs"):
         if (value := config.logging[key]) < 0:
             raise ConfigError(f"logging.{key}={value}: 0 for never, or more")
-    if (samples := config.logging.importance_samples) < 0:
-        raise ConfigError(f"logging.importance_samples={samples}: 0 for none, or more")
+    for key in ("importance_samples", "test_importance_samples"):
+        if (value := config.logging[key]) < 0:
+            raise ConfigError(f"logging.{key}={value}: 0 for none, or more")
     clip = config.trainer.gradient_clip_val
     if clip is not None and not clip > 0:
         raise ConfigError(f"trainer.gradient_clip_val={clip}: a positive number, or null for no limit")

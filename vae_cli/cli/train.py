@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from vae_cli.cli.continuing import continued_config, continuing_arguments
 from vae_cli.cli.errors import is_users, print_error, run_command
+from vae_cli.cli.recipe import check_recipe
 from vae_cli.cli.schema import check, register
 from vae_cli.runs import RunDirectory
 
@@ -74,8 +75,11 @@ def _job(config: DictConfig, directory: RunDirectory) -> "Outcome":
         from vae_cli.training import resume
 
         return resume(config, record, directory)
-    choices = {axis: choice for axis, choice in hydra_config.runtime.choices.items() if not axis.startswith("hydra/")}
-    check(config, overrides, choices)
+    chosen = hydra_config.runtime.choices.items()
+    choices = {axis: choice for axis, choice in chosen if choice is not None and not axis.startswith("hydra/")}
+    check(config, overrides, hydra_config.runtime.choices)
+    if "experiment" in choices:
+        check_recipe(config, overrides, choices)
     from vae_cli.training import train
 
     return train(config, choices, overrides, directory)
@@ -97,13 +101,13 @@ def _report(outcome: "Outcome") -> None:
 
 def _line(figure: str, value: float) -> str | None:
     """A figure with its title and unit; None for those that only TensorBoard shows."""
-    titles = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
+    titles = {"bound": "bound", "elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
     if figure in titles:
         return f"{'test ' + titles[figure]:<20} {value:10.3f} nats"
     if figure == "bits_per_dimension":
         return f"{'test ELBO':<20} {value:10.3f} bits per dimension"
     if figure.startswith("iwae_"):
-        return f"{'test bound':<20} {value:10.3f} nats (importance-weighted, {figure.removeprefix('iwae_')} draws)"
+        return f"{'test IWAE':<20} {value:10.3f} nats (importance-weighted bound, {figure.removeprefix('iwae_')} draws)"
     return None
 
 

@@ -58,9 +58,23 @@ def binarize(source: Source, choice: str) -> Data:
         splits = [_frozen(train, support, "train"), _frozen(val, support, "val"), _frozen(test, support, "test")]
     else:
         raise ConfigError("dataset.binarize=static keeps a draw of every example in memory: use dynamic with workers")
+    if choice in ("threshold", "static"):
+        spec = replace(spec, mean=_mean(splits[0]))
     if choice != "none":
         spec = replace(spec, support=Binary())
     return Data(*splits, spec=spec, fingerprint=source.fingerprint())
+
+
+_MOST_FOR_MEAN = 10_000
+
+
+def _mean(split: Split) -> Tensor:
+    """Of x over at most 10,000 evenly spaced examples, [*X]."""
+    count = min(len(split.rows), _MOST_FOR_MEAN)
+    index = torch.arange(count) * len(split.rows) // count
+    chunks = split.rows.ahead(index.split(1000))
+    totals = [split.read(rows.x, torch.Generator()).double().sum(0) for rows in chunks]
+    return (torch.stack(totals).sum(0) / count).float()
 
 
 def _scaled(scale: int) -> Read:

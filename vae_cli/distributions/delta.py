@@ -35,6 +35,6 @@ class Delta(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Raises ConfigError: there is no density."""
         raise ConfigError(
-            "posterior=delta is a point without a density, so there is no KL: use objective=reconstruction, "
-            "or posterior=diagonal"
+            "posterior=delta is a point without a density, so there is no KL and no bound: use "
+            "objective=reconstruction, or posterior=diagonal"
         )

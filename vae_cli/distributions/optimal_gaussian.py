@@ -8,6 +8,7 @@ from torch.distributions import Distribution, Independent, Normal
 from torch.distributions.constraints import Constraint
 from torch.nn import functional as F  # noqa: N812 (torch's own abbreviation)
 
+_TINY = 1e-20  # ln 0 has no gradient
 _LOWEST = -6.0  # of ln sigma, softly: as in the authors' code
 
 
@@ -40,7 +41,7 @@ class OptimalGaussian(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats, [*batch]; gradients flow through sigma too."""
-        log_sigma = 0.5 * (value - self._mean).square().mean().log()
+        log_sigma = 0.5 * (value - self._mean).square().mean().clamp(min=_TINY).log()
         sigma = (_LOWEST + F.softplus(log_sigma - _LOWEST)).exp()
         self._seen(sigma.square())
         return self._with(sigma).log_prob(value)

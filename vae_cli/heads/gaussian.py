@@ -56,10 +56,11 @@ class OptimalGaussianHead(Head):
     """N(mu(z), sigma^2) with sigma^2 the mean squared error of the training batch (Rybkin et al. 2021).
 
     Validation and test use the moving average of sigma^2 over training, so that p(x | z) is there a density that does
-    not know x; the paper takes the optimum of each batch there too.
+    not know x; the paper takes the optimum of each batch there too. Where several devices share a batch, each takes
+    the optimum of its share, and the average is the first one's.
 
     Args:
-        momentum: weight of the latest batch in the moving average.
+        momentum: weight of the latest batch in the moving average; the first ones weigh alike, 1 / their number.
     """
 
     models = (Levels, UnitInterval, Real)
@@ -83,10 +84,10 @@ class OptimalGaussianHead(Head):
         return _independent(mean, self.variance.sqrt().expand_as(mean), len(self.param_shape))
 
     def _keep(self, variance: Tensor) -> None:
-        """Move the average; the first batch sets it."""
-        weight = torch.where(self.batches == 0, 1.0, self._momentum)
-        self.variance.lerp_(variance.detach().to(self.variance.dtype), weight.to(self.variance.dtype))
+        """Move the average."""
         self.batches += 1
+        weight = (1 / self.batches).clamp(min=self._momentum)
+        self.variance.lerp_(variance.detach().to(self.variance.dtype), weight.to(self.variance.dtype))
 
 
 class PixelGaussian(Head):

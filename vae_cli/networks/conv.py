@@ -1,11 +1,13 @@
 """Convolutional networks for images of any size and number of channels, plain or with residual blocks.
 
-The encoder halves the image with convolutions of stride 2 and an even kernel, side n -> n // 2, and ends with dense
-layers. The decoder is its mirror: dense layers, then transposed convolutions through the same sizes in reverse.
+The encoder halves the image with convolutions of stride 2 and an even kernel, and ends with dense layers. The decoder
+is its mirror: dense layers, then transposed convolutions through sizes in reverse. An odd side is rounded down
+where the kernel still reaches every pixel, and up, with a border of zeros, where it has 2 pixels and would not.
 
 Shape legend: N examples, C channels, H height, W width.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -17,6 +19,7 @@ from vae_cli.networks.activations import activation as named_activation
 from vae_cli.networks.feature_maps import Finish, ResidualBlock
 from vae_cli.types import Network
 
+_MOST_PLANES = 200  # beside an image; more of them would cost far more than the image itself
 _LAYOUT = torch.channels_last
 
 
@@ -55,10 +58,14 @@ class ConvEncoder(Network):
         film, joined = _routes(condition, conditioning)
         last = Size((channels[-1], *sizes[-1]))
         self.stages = nn.ModuleList()
-        for (fan_in, fan_out), kernel in zip(pairwise([in_shape[0] + joined, *channels]), kernels, strict=True):
+        ends = zip(pairwise([in_shape[0] + joined, *channels]), pairwise(sizes), kernels, strict=True)
+        for (fan_in, fan_out), (large, small), kernel in ends:
+            down, right = (max(0, 2 * half - side) for side, half in zip(large, small, strict=True))
+            border = nn.ZeroPad2d((0, right, 0, down)) if down or right else nn.Identity()
             convolution = nn.Conv2d(fan_in, fan_out, kernel, stride=2, padding=kernel // 2 - 1)
             finish = Finish(fan_out, film, activation=activation, normalization_=normalization)
-            self.stages.append(_Halving(convolution, finish, _blocks(blocks, fan_out, activation, normalization)))
+            inner = _blocks(blocks, fan_out, activation, normalization)
+            self.stages.append(_Halving(border, convolution, finish, inner))
         self.dense = _dense([last.numel(), *hidden], activation)
         self.last = nn.Linear([last.numel(), *hidden][-1], out_shape.numel())
         self._planes, self._out_shape = sizes[0] if joined else None, out_shape
@@ -107,9 +114,10 @@ class ConvDecoder(Network):
         self.stages = nn.ModuleList()
         ends = zip(pairwise([out_shape[0], *channels]), pairwise(sizes), kernels, strict=True)
         for (fan_out, fan_in), (large, small), kernel in reversed(list(ends)):
-            padding = kernel // 2 - 1
-            missing = large[0] - 2 * small[0], large[1] - 2 * small[1]  # 1 where n is odd, else 0
-            doubling = nn.ConvTranspose2d(fan_in, fan_out, kernel, 2, padding, output_padding=missing)
+            full = [2 * (side - 1) + kernel for side in small]  # sides before cutting
+            cut = [(long - side + 1) // 2 for long, side in zip(full, large, strict=True)]
+            kept = large[0] - full[0] + 2 * cut[0], large[1] - full[1] + 2 * cut[1]  # 1 where one side is cut less
+            doubling = nn.ConvTranspose2d(fan_in, fan_out, kernel, 2, (cut[0], cut[1]), output_padding=kept)
             finish = Finish(fan_in, film, activation=activation, normalization_=normalization)
             self.stages.append(_Doubling(finish, _blocks(blocks, fan_in, activation, normalization), doubling))
         self.to(memory_format=_LAYOUT)  # pyright: ignore[reportCallIssue]
@@ -127,12 +135,12 @@ class ConvDecoder(Network):
 
 
 class _Halving(nn.Module):
-    def __init__(self, convolution: nn.Module, finish: Finish, blocks: nn.Module) -> None:
+    def __init__(self, border: nn.Module, convolution: nn.Module, finish: Finish, blocks: nn.Module) -> None:
         super().__init__()
-        self.convolution, self.finish, self.blocks = convolution, finish, blocks
+        self.border, self.convolution, self.finish, self.blocks = border, convolution, finish, blocks
 
     def forward(self, h: Tensor, c: Tensor | None) -> Tensor:
-        return self.blocks(self.finish(self.convolution(h), c))
+        return self.blocks(self.finish(self.convolution(self.border(h)), c))
 
 
 class _Doubling(nn.Module):
@@ -160,7 +168,14 @@ def _routes(condition: Size | None, conditioning: str) -> tuple[Size | None, int
         raise ConfigError(f"architecture.conditioning={conditioning}: unknown; choose one of planes, film")
     if condition is None:
         return None, 0
-    return (condition, 0) if conditioning == "film" else (None, condition.numel())
+    if conditioning == "film":
+        return condition, 0
+    if condition.numel() > _MOST_PLANES:
+        raise ConfigError(
+            f"architecture.conditioning=planes: a condition of {condition.numel()} numbers would be as many planes "
+            "beside the image: use architecture.conditioning=film"
+        )
+    return None, condition.numel()
 
 
 def _sizes(
@@ -172,13 +187,14 @@ def _sizes(
         ConfigError: for settings that make no network.
     """
     for name, units in (("channels", channels), ("hidden", hidden)):
-        if any(not isinstance(number, int) or number < 1 for number in units):
+        if any(number < 1 for number in units):
             raise ConfigError(f"architecture.{name}={list(units)}: whole numbers of 1 or more")
     if not channels or len(kernels) != len(channels):
         raise ConfigError(
-            f"architecture.channels={list(channels)} architecture.kernels={list(kernels)}: one kernel for each halving"
+            f"architecture.channels={list(channels)} with kernels {list(kernels)}: one number of channels and one "
+            "kernel for each halving"
         )
-    if any(not isinstance(kernel, int) or kernel < 2 or kernel % 2 for kernel in kernels):
+    if any(kernel < 2 or kernel % 2 for kernel in kernels):
         raise ConfigError(f"architecture.kernels={list(kernels)}: the kernel of a halving is even: 2, 4, 6, ...")
     if blocks < 0:
         raise ConfigError(f"architecture.blocks={blocks}: 0 or more residual blocks")
@@ -189,8 +205,13 @@ def _sizes(
         )
     least = 2 ** len(channels)
     if min(image[1:]) < least:
+        possible = int(math.log2(min(image[1:])))
         raise ConfigError(
             f"{len(channels)} halvings need images of at least {least} x {least} pixels, and x has {image[1]} x "
-            f"{image[2]}: choose fewer architecture.channels (and kernels), or architecture=mlp"
+            f"{image[2]}: choose architecture=conv with {possible} architecture.channels and architecture.kernels, or "
+            "architecture=mlp"
         )
-    return [Size((image[1] >> halvings, image[2] >> halvings)) for halvings in range(len(channels) + 1)]
+    sizes = [Size(image[1:])]
+    for kernel in kernels:
+        sizes.append(Size((side + (kernel == 2)) // 2 for side in sizes[-1]))
+    return sizes

@@ -3,6 +3,7 @@
 Each is a factory of networks that wraps another: corrupted(network factory) -> network factory.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -43,8 +44,8 @@ def flipping(network: NetFactory, *, probability: float) -> NetFactory:
 
 def gaussian(network: NetFactory, *, sigma: float) -> NetFactory:
     """Each coordinate gains N(0, sigma^2) (Vincent et al. 2010)."""
-    if not sigma >= 0:
-        raise ConfigError(f"corruption.sigma={sigma}: a standard deviation is 0 or more")
+    if not (0 <= sigma < math.inf):
+        raise ConfigError(f"corruption.sigma={sigma}: a standard deviation is a number of 0 or more")
     return _wrapped(network, lambda h: h + sigma * torch.randn_like(h))
 
 

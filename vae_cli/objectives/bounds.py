@@ -108,7 +108,7 @@ def log_weights(trace: Trace) -> Tensor:
         raise ConfigError(
             "IWAE averages Monte Carlo samples, but this structure enumerates its classes: use objective=elbo"
         )
-    return trace.px.log_prob(trace.batch.x) - sum(site.log_ratio() for site in trace.sites.values())
+    return trace.log_px - sum(site.log_ratio() for site in trace.sites.values())
 
 
 def charged_kl(trace: Trace, free: float) -> Tensor:
@@ -131,7 +131,7 @@ def charged_kl(trace: Trace, free: float) -> Tensor:
 
 def elbo_terms(trace: Trace) -> Terms:
     """Elbo = reconstruction - kl, with kl the sum of kl/<site>: batch means, 0-d, nats."""
-    reconstruction = trace.expect(trace.px.log_prob(trace.batch.x)).mean()
+    reconstruction = trace.expect(trace.log_px).mean()
     kls = {f"kl/{name}": trace.expect(site.kl()).mean() for name, site in trace.sites.items()}
     kl = torch.stack(list(kls.values())).sum() if kls else torch.zeros_like(reconstruction)
     return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl, **kls}

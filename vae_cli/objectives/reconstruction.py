@@ -4,18 +4,27 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vae_cli.types import Batch, Model, Objective, Spec, Terms
+from vae_cli.errors import ConfigError
+from vae_cli.types import Batch, Model, Objective, Prior, Spec, Terms
 
 
 class Reconstruction(Objective):
-    """E_q[ln p(x | z)] alone. There is no KL, so no elbo is reported: with posterior=delta there is none."""
+    """E_q[ln p(x | z)] alone. There is no KL, so no elbo is reported: with posterior=delta there is none.
+
+    Raises:
+        ConfigError: where the prior has parameters, which nothing would train.
+    """
+
+    bounds = False
 
     def __init__(self, data: Spec, model: Model) -> None:
         super().__init__()
+        if any(next(part.parameters(), None) is not None for part in model.modules() if isinstance(part, Prior)):
+            raise ConfigError("objective=reconstruction trains no prior: use prior=standard, or objective=elbo")
         self.schedules = {}
 
     def forward(self, model: Model, batch: Batch, weights: Mapping[str, float | Tensor]) -> Terms:
         """Loss = -reconstruction."""
         trace = model(batch)
-        reconstruction = trace.expect(trace.px.log_prob(batch.x)).mean()
+        reconstruction = trace.expect(trace.log_px).mean()
         return {"loss": -reconstruction, "reconstruction": reconstruction}

@@ -1,6 +1,8 @@
 """p(z | c): a Gaussian whose mean and standard deviations a network reads off the condition (Sohn et al. 2015)."""
 
-from torch import Tensor
+from typing import Any
+
+from torch import Size, Tensor
 from torch.distributions import Distribution
 
 from vae_cli.errors import ConfigError
@@ -26,7 +28,13 @@ class Conditional(Prior):
         if data.condition is None:
             raise ConfigError("prior=conditional needs a condition: choose condition=label, or prior=standard")
         self.head = Diagonal(latent)
-        self.network = MLP(data.condition, self.head.param_shape, None, width=width, depth=depth, activation=activation)
+        self.network = self._network(data.condition, width=width, depth=depth, activation=activation)
+
+    def _network(self, condition: Size, **settings: Any) -> MLP:
+        try:
+            return MLP(condition, self.head.param_shape, None, **settings)
+        except ConfigError as error:
+            raise ConfigError(str(error).replace("architecture.", "prior.")) from error
 
     def forward(self, c: Tensor | None, infer: Infer) -> Distribution:
         """C [B, *C] -> batch shape [B]."""

@@ -1,0 +1,92 @@
+"""A node of the config -> what it names, made with its settings, which are checked first."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, get_type_hints
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig
+from torch import Tensor
+
+from vae_cli.errors import ConfigError
+
+
+def made(node: DictConfig, name: str) -> Any:
+    """What a node describes, its values of the types that the constructor asks for.
+
+    Our own errors come as they are, not wrapped by Hydra.
+    """
+    _check_node(node, name)
+    try:
+        return instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ConfigError):
+            raise error.__cause__ from None
+        raise
+
+
+def target_of(leaf: Any) -> Any:
+    """What a leaf names; ConfigError where there is no such thing."""
+    target = str(leaf["_target_"])
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"_target_: {target} cannot be imported ({error}); your own modules are found in the folders of PYTHONPATH"
+        ) from error
+
+
+def check_types(target: Callable[..., Any], values: Mapping[Any, Any], name: str) -> None:
+    """ConfigError for a setting that the target does not have, or of another type than its annotation says."""
+    function = target.__init__ if isinstance(target, type) else target
+    known = inspect.signature(function).parameters
+    hints = get_type_hints(function)
+    for key, value in values.items():
+        if key not in known and not any(one.kind is one.VAR_KEYWORD for one in known.values()):
+            raise ConfigError(
+                f"{name}.{key}={value}: {target.__name__} has no such setting; leave it out, or choose another "
+                f"{name.split('.')[0]}"
+            )
+        fits, wanted = _ACCEPTED.get(hints.get(key), (lambda _: True, ""))
+        if not fits(value):
+            raise ConfigError(f"{name}.{key}={value}: {wanted} is needed")
+
+
+def _check_node(node: DictConfig, name: str) -> None:
+    """`check_types` of all that a node describes, what lies below it included."""
+    values = {key: node[key] for key in node if not str(key).startswith("_")}
+    check_types(target_of(node), values, name)
+    for key, value in values.items():
+        if isinstance(value, DictConfig) and "_target_" in value:
+            _check_node(value, f"{name}.{key}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or _is_whole(value)
+
+
+def _is_list(of: Callable[[Any], bool], value: Any) -> bool:
+    return isinstance(value, list | ListConfig) and all(map(of, value))
+
+
+_ACCEPTED: dict[Any, tuple[Callable[[Any], bool], str]] = {
+    int: (_is_whole, "a whole number"),
+    float: (_is_number, "a number"),
+    str: (lambda value: isinstance(value, str), "a word"),
+    bool: (lambda value: isinstance(value, bool), "true or false"),
+    str | None: (lambda value: value is None or isinstance(value, str), "a word or null"),
+    int | None: (lambda value: value is None or _is_whole(value), "a whole number or null"),
+    bool | None: (lambda value: value is None or isinstance(value, bool), "true, false or null"),
+    Sequence[int]: (lambda value: _is_list(_is_whole, value), "a list of whole numbers, [32,64],"),
+    tuple[float | Tensor, float | Tensor]: (
+        lambda value: _is_list(_is_number, value) and len(value) == 2,
+        "a list of two numbers, [0.9,0.999],",
+    ),
+}
