@@ -142,7 +142,7 @@ BAD = {
     "model=ae logging.importance_samples=5": "use logging.importance_samples=0",
     "lr_schedule=powers_of_three lr_schedule.stages=0": "lr_schedule.stages=0: 1 to 20",
     "condition=label prior=conditional prior.depth=-1": "prior.depth=-1: 0 or more hidden layers",
-    "corruption=gaussian corruption.sigma=.inf": "corruption.sigma=inf: a standard deviation",
+    "corruption=gaussian corruption.sigma=inf": "corruption.sigma=inf: a standard deviation",
     "optimizer.betas=[0.9]": "optimizer.betas=[0.9]: a list of two numbers",
     "optimizer.eps=tiny": "optimizer.eps=tiny: a number is needed",
     "optimizer.fused=maybe": "optimizer.fused=maybe: true, false or null is needed",

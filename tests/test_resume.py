@@ -175,15 +175,15 @@ def test_a_non_finite_loss_keeps_the_last_checkpoint(small, tmp_path, monkeypatc
 
     original, calls = bounds.elbo_terms, []
 
-    def break_at_the_eleventh(trace):
+    def break_at_the_twelfth(trace):
         calls.append(trace)
         terms = original(trace)
-        if len(calls) == 11:
+        if len(calls) == 12:
             terms["kl/z"] = terms["kl/z"] * torch.inf
         return terms
 
-    monkeypatch.setattr(bounds, "elbo_terms", break_at_the_eleventh)
-    with pytest.raises(TrainingError, match="train/kl/z is inf at step 9"):  # two of the eleven: rehearsal, validation
+    monkeypatch.setattr(bounds, "elbo_terms", break_at_the_twelfth)
+    with pytest.raises(TrainingError, match="train/kl/z is inf at step 9"):  # two rehearse, one validates
         trained(small, tmp_path / "run")
     status = RunDirectory(tmp_path / "run").status()
     assert status["state"] == "failed"
