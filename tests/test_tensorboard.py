@@ -124,6 +124,29 @@ def test_vectors_have_no_pictures(small, tmp_path):
     assert not (tmp_path / "run" / "images").exists()
 
 
+def test_an_autoencoder_shows_no_bound_and_no_samples(small, tmp_path):
+    """Nothing trains its prior, and the scale of its code is arbitrary."""
+    outcome = trained([*small, "model=ae"], tmp_path / "run")
+    assert outcome.figures.keys() == {"test/loss", "test/reconstruction"}
+    assert not {"val/elbo", "val/kl", "val/active_units"} & scalars(tmp_path / "run").keys()
+    assert [path.name for path in (tmp_path / "run" / "images").iterdir()] == ["reconstructions.png"]
+
+
+def test_probabilities_of_levels_show_bits_and_bounds(small, tmp_path):
+    words = ["likelihood=discretized_logistic", "logging.importance_samples=3", "logging.test_importance_samples=7"]
+    figures = trained([*small, *words], tmp_path / "run").figures
+    assert figures["test/bits_per_dimension"] == pytest.approx(-figures["test/elbo"] / (256 * np.log(2)))
+    assert figures["test/iwae_7"] > figures["test/elbo"]
+    assert {"val/bits_per_dimension", "val/iwae_3"} <= scalars(tmp_path / "run").keys()
+
+
+def test_lists_are_hyperparameters(small, tmp_path):
+    words = ["architecture=conv", "architecture.channels=[4,8]", "architecture.kernels=[4,4]"]
+    trained([word for word in small if not word.startswith("architecture")] + words, tmp_path / "run")
+    start = events(tmp_path / "run").summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert parse_session_start_info_plugin_data(start).hparams["architecture.channels"].string_value == "[4, 8]"
+
+
 def test_grid_lays_images_out_row_by_row():
     images = torch.stack([torch.full((1, 48, 48), i / 10) for i in range(5)])
     picture = grid(images, images.shape[1:], columns=3)
