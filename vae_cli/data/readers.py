@@ -43,6 +43,8 @@ def read_ahead(read: Reader, requests: Iterable[np.ndarray], workers: int) -> Ge
             waiting.extend(pool.submit(_read, request) for request in islice(left, 1))
             yield values
     except BrokenProcessPool as error:
+        for process in pool._processes.values():  # noqa: SLF001 (the pool would ask them to end, and they do not listen)
+            process.kill()
         raise TrainingError(
             "a process that reads examples came to an end: continue the run; where memory ran out, with fewer "
             "dataset.workers or smaller batches in a new one"
