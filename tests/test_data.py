@@ -355,23 +355,50 @@ def test_factors_keep_their_names_and_follow_their_examples(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"z": np.zeros((9, 2))}, "holds no array `x`"),
+        ({"z": np.zeros((9, 2))}, "no one reads z; the names are x, y, factors"),
+        ({"y": np.zeros(9, int)}, "holds no array `x`"),
         ({"x": np.zeros(9)}, r"shape \(9,\)"),
         ({"x": np.zeros((9, 2), int)}, "type int64"),
         ({"x": np.full((9, 2), np.nan)}, "not finite"),
         ({"x": np.zeros((9, 2)), "y": np.zeros(8, int)}, "y has shape"),
         ({"x": np.zeros((9, 2)), "y": np.zeros(9)}, "type float64"),
-        ({"x": np.zeros((9, 2)), "y": np.full(9, -1)}, "one class number"),
+        ({"x": np.zeros((9, 2)), "y": np.full(9, -1)}, "y is of type int64, from -1 to -1; whole numbers 0, 1"),
         ({"x": np.array([{}, {}], object)}, "without pickles"),
-        ({"x": np.zeros((9, 2)), "factors": np.zeros((9, 2))}, "factors has shape .* float64"),
+        ({"x": np.zeros((9, 2)), "y": np.full(9, 2**64 - 1, np.uint64)}, "from 18446744073709551615"),
+        ({"x": np.zeros((9, 2)), "y": np.array(list("abcabcabc"))}, r"np.unique\(y, return_inverse=True\)"),
+        ({"x": np.zeros((9, 2)), "factors": np.full((9, 1), 9)}, r"from 9 to 9; .* \(9\) are needed"),
+        ({"x": np.zeros((9, 2)), "factors": np.zeros((9, 0), int)}, r"factors has shape \(9, 0\)"),
+        ({"x": np.zeros((9, 2)), "labels": np.zeros(9, int)}, "holds x, labels, and no one reads labels"),
+        ({"x": np.full((9, 1, 4, 4), 7.0)}, r"save x.astype\(np.uint8\), or x / 255"),
+        ({"x": np.zeros((9, 2)), "factors": np.zeros((9, 2))}, "factors is of type float64"),
         ({"x": np.zeros((9, 2)), "factors": np.zeros((8, 2), int)}, r"factors has shape \(8, 2\)"),
-        ({"x": np.zeros((9, 2)), "factors": np.zeros((9, 2), int), "factor_names": ["a"]}, "holds 1 names"),
+        (
+            {"x": np.zeros((9, 2)), "factors": np.zeros((9, 2), int), "factor_names": ["a"]},
+            r"holds \['a'\]; 2 different names",
+        ),
     ],
 )
 def test_unusable_arrays_are_named(tmp_path, content, message):
     np.savez(tmp_path / "mine.npz", **content)
     with pytest.raises(ConfigError, match=message):
         arrays(path=str(tmp_path / "mine.npz"), workers=None, val=0.2, test=0.2)
+
+
+def test_images_without_channels_get_one(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (20, 5, 4), np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    for workers in (None, 0):
+        data = binarize(arrays(path=str(tmp_path / "x.npy"), workers=workers, val=0.2, test=0.2), "none")
+        assert data.spec.shape == Size((1, 5, 4))
+        batch = next(iter(loader(data.train, 12, shuffle=False)))
+        order = torch.randperm(20, generator=torch.Generator().manual_seed(0))[:12]
+        assert torch.equal((batch.x[:, 0] * 255).round().to(torch.uint8), torch.from_numpy(x)[order])
+
+
+def test_a_file_of_another_kind_is_named(tmp_path):
+    (tmp_path / "x.csv").write_text("1,2,3")
+    with pytest.raises(ConfigError, match=r"it is neither, save the array with np\.save"):
+        arrays(path=str(tmp_path / "x.csv"), workers=None, val=0.2, test=0.2)
 
 
 def test_a_truncated_npz_is_named(tmp_path):

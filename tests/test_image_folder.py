@@ -127,8 +127,8 @@ def test_every_mode_becomes_bytes(tmp_path, image, suffix, colour):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "cannot identify"),
-        (b"GIF89a", "cannot identify|index out of range|truncated"),
+        (b"", "it is no picture"),
+        (b"GIF89a", "it is no picture|index out of range|truncated"),
         (None, "No such file"),
     ],
 )
@@ -208,11 +208,33 @@ def test_folders_may_give_the_splits(tmp_path, validation):
     found = opened(tmp_path, channels=1)
     assert [s.x[:, 0, 0, 0].tolist() for s in (found.train, found.val, found.test)] == [[0, 20, 10, 30], [0, 10], [0]]
     assert [s.y.tolist() for s in (found.train, found.val, found.test)] == [[0, 0, 1, 1], [0, 1], [0]]
-    (tmp_path / "test").rename(tmp_path / "val2")
-    assert opened(tmp_path, channels=1).spec().classes == 3, "other names are classes"
-    (tmp_path / "val2" / "even" / "0.png").unlink()
-    with pytest.raises(ConfigError, match=f"holds train, {validation}: train, val and test are needed"):
+    (tmp_path / "test").rename(tmp_path / "other")
+    with pytest.raises(ConfigError, match=f"holds other, train, {validation}: are these splits or classes"):
         opened(tmp_path)
+    (tmp_path / validation).rename(tmp_path / "another")
+    assert opened(tmp_path, channels=1).spec().classes == 3, "one of these names may be a class: trains"
+
+
+def test_validation_is_cut_from_training_where_there_is_no_folder_for_it(tmp_path):
+    for split, number in (("Train", 20), ("TEST", 3)):
+        (tmp_path / split).mkdir()
+        for i in range(number):
+            Image.new("L", (8, 8), 10 * i).save(tmp_path / split / f"{i:02}.png")
+    found = opened(tmp_path, channels=1)
+    levels = [sorted(s.x[:, 0, 0, 0].tolist()) for s in (found.train, found.val, found.test)]
+    assert sorted(levels[0] + levels[1]) == list(range(0, 200, 10))
+    assert len(levels[1]) == 4
+    assert levels[2] == [0, 10, 20]
+
+
+def test_links_that_lead_back_are_followed_once(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for i in range(10):
+            Image.new("L", (8, 8), 10 * i).save(tmp_path / name / f"{i}.png")
+        (tmp_path / name / "up").symlink_to("..", target_is_directory=True)
+    found = opened(tmp_path, channels=1)
+    assert sum(len(s.x) for s in (found.train, found.val, found.test)) == 20
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,17 @@ def test_orientation_turns_counterclockwise():
     assert not torch.equal(pictures[2, :, 2], pictures[2, :, 0])
 
 
+def test_equal_pictures_stay_in_one_split():
+    """At 28 pixels many turns look alike."""
+    found = shapes(size=28, scales=4, orientations=15, positions=6, val=0.1, test=0.1)
+    splits = [{row.numpy().tobytes() for row in part.x} for part in (found.train, found.val, found.test)]
+    assert (
+        sum(map(len, splits))
+        == len(set().union(*splits))
+        < sum(len(part.x) for part in (found.train, found.val, found.test))
+    )
+
+
 def test_the_default_size():
     config = leaf("dataset", "shapes")
     found = shapes(**{key: config[key] for key in SMALL})

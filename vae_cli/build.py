@@ -163,7 +163,8 @@ def _check_likelihood(data: Data, stored: Support, likelihood: type[Head]) -> No
     if type(stored) in likelihood.models:
         advice += ", or dataset.binarize=none"
     wanted = " or ".join(_plural(kind) for kind in likelihood.models)
-    raise ConfigError(f"{likelihood.__name__} models {wanted}, and this data set holds {_describe(support)}: {advice}")
+    names = [name for name, head in _likelihoods().items() if head is likelihood] or [likelihood.__name__]
+    raise ConfigError(f"likelihood={names[0]} models {wanted}, and this data set holds {_describe(support)}: {advice}")
 
 
 def _check_latent(latent_dim: int, data: Spec) -> None:

@@ -19,7 +19,7 @@ class Label(Condition):
         if data.classes is None:
             raise ConfigError(
                 "condition=label needs labels and this data set has none: choose condition=none "
-                "or a labelled data set (digits, mnist, fashion_mnist, an npz with `y`)"
+                "or a labelled data set (digits, mnist, fashion_mnist, omniglot, an npz with `y`, pictures in folders)"
             )
         self._classes = data.classes
         self.size = Size((data.classes,))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from zipfile import BadZipFile, is_zipfile
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ def arrays(*, path: str | None, workers: int | None, val: float, test: float) ->
     if workers is not None and is_zipfile(place):
         raise ConfigError(f"dataset.workers={workers}: {place} cannot be read in parts; save its x as a .npy file")
     found = _read(place, mapped=workers is not None)
+    found["x"] = _with_channels(found["x"])
     _check_examples(place, found["x"])
     y = _labels(place, found["y"], len(found["x"])) if "y" in found else None
     factors, names = _factors(place, found)
@@ -73,16 +74,27 @@ def _read(place: Path, mapped: bool) -> dict[str, np.ndarray]:
         if file.is_file():
             found |= {name: _mapped(file)} if mapped and name == "x" else _read_file(name, file)
     if "x" not in found:
-        raise ConfigError(f"dataset.path={place} holds no {'file x.npy' if place.is_dir() else 'array `x`'}")
+        raise ConfigError(f"dataset.path={place} holds no file x.npy; for pictures use dataset=image_folder")
     return found
 
 
 def _read_file(name: str, file: Path) -> dict[str, np.ndarray]:
     with _readable(file), file.open("rb") as opened:
+        start = opened.read(6)
+        opened.seek(0)
+        if not start.startswith((b"\x93NUMPY", b"PK")):
+            raise ValueError("it is neither, save the array with np.save")
         content = np.load(opened, allow_pickle=False)
         if isinstance(content, np.ndarray):
             return {name: content}
-        return {name: content[name] for name in _NAMES if name in content.files}
+        if other := sorted({*content.files} - {*_NAMES}):
+            raise ValueError(
+                f"it holds {', '.join(content.files)}, and no one reads {', '.join(other)}; the names are "
+                f"{', '.join(_NAMES)}"
+            )
+        if "x" not in content.files:
+            raise ValueError("it holds no array `x`")
+        return {key: np.asanyarray(content[key]) for key in content.files}
 
 
 def _mapped(file: Path) -> np.memmap:
@@ -92,12 +104,21 @@ def _mapped(file: Path) -> np.memmap:
 
 @contextmanager
 def _readable(file: Path) -> Iterator[None]:
-    """ConfigError for whatever numpy says of a file."""
+    """ConfigError for whatever numpy and zipfile say of a file; they raise errors of every type for damaged ones."""
     try:
         yield
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except MemoryError as error:
+        raise ConfigError(
+            f"dataset.path={file} does not fit into memory: stream a .npy with dataset.workers=0"
+        ) from error
+    except Exception as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"dataset.path={file} cannot be read as npz or npy without pickles: {reason}") from error
+
+
+def _with_channels(x: np.ndarray) -> np.ndarray:
+    """Images [N, H, W] as [N, 1, H, W], which convolutions need; others as they are."""
+    return x[:, None] if x.ndim == 3 else x
 
 
 def _check_examples(place: Path, x: np.ndarray) -> None:
@@ -110,11 +131,24 @@ def _check_examples(place: Path, x: np.ndarray) -> None:
         )
     if x.dtype != np.bool_ and x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
         raise ConfigError(f"dataset.path={place}: x is of type {x.dtype}; use bool, uint8 or a float type")
+    if np.issubdtype(x.dtype, np.floating) and x.ndim == 4 and _looks_like_bytes(x):
+        raise ConfigError(
+            f"dataset.path={place}: x holds whole numbers from 0 to {int(x[:_FEW].max())} as {x.dtype}, which looks "
+            "like grey levels; save x.astype(np.uint8), or x / 255"
+        )
     if x.ndim == 4 and x.shape[3] in (1, 3, 4) and min(x.shape[1:3]) > 4:
         raise ConfigError(
             f"dataset.path={place}: x has shape {x.shape}, which looks like images with their channels last; "
             "save x.transpose(0, 3, 1, 2)"
         )
+
+
+_FEW = 100  # examples that tell what kind of values the others are
+
+
+def _looks_like_bytes(x: np.ndarray) -> bool:
+    few = np.asarray(x[:_FEW])
+    return bool((few == np.round(few)).all() and few.min() >= 0 and 1 < few.max() <= 255)
 
 
 def _held(place: Path, x: np.ndarray, y: Tensor | None, factors: Tensor | None) -> tuple[Examples, Support]:
@@ -130,30 +164,32 @@ def _held(place: Path, x: np.ndarray, y: Tensor | None, factors: Tensor | None) 
 
 
 def _labels(place: Path, y: np.ndarray, examples: int) -> Tensor:
-    if y.shape != (examples,) or not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
-        raise ConfigError(
-            f"dataset.path={place}: y has shape {y.shape} and type {y.dtype}; one class number 0, 1, ... "
-            f"for each of the {examples} examples is needed"
-        )
-    return torch.from_numpy(y.astype(np.int64))
+    if y.shape != (examples,):
+        raise ConfigError(f"dataset.path={place}: y has shape {y.shape}; one label for each of the {examples} examples")
+    return _numbered(place, "y", y, examples)
 
 
 def _factors(place: Path, found: dict[str, np.ndarray]) -> tuple[Tensor | None, Sequence[str] | None]:
     """Their values, [N, F], and names."""
     examples, factors = len(found["x"]), found.get("factors")
     names = [str(name) for name in np.atleast_1d(found["factor_names"])] if "factor_names" in found else None
-    if factors is not None and (
-        factors.ndim != 2
-        or len(factors) != examples
-        or not np.issubdtype(factors.dtype, np.integer)
-        or factors.min() < 0
-    ):
+    if factors is not None and (factors.ndim != 2 or len(factors) != examples or factors.shape[1] < 1):
         raise ConfigError(
-            f"dataset.path={place}: factors has shape {factors.shape} and type {factors.dtype}; whole numbers 0, 1, "
-            f"... in a row for each of the {examples} examples are needed"
+            f"dataset.path={place}: factors has shape {factors.shape}; a row for each of the {examples} examples and a "
+            "column for each factor"
         )
-    if names is not None and (factors is None or len(names) != factors.shape[1]):
+    columns = 0 if factors is None else factors.shape[1]
+    if names is not None and (len(names) != columns or len(set(names)) < columns):
+        raise ConfigError(f"dataset.path={place}: factor_names holds {names}; {columns} different names, one a column")
+    return None if factors is None else _numbered(place, "factors", factors, examples), names
+
+
+def _numbered(place: Path, name: str, values: np.ndarray, examples: int) -> Tensor:
+    """Labels or factors as int64; ConfigError where they are not 0, 1, ... up to a number that can be classes."""
+    if not np.issubdtype(values.dtype, np.integer) or values.min() < 0 or int(values.max()) >= examples:
+        ends = f", from {values.min()} to {values.max()}" if np.issubdtype(values.dtype, np.number) else ""
         raise ConfigError(
-            f"dataset.path={place}: factor_names holds {len(names)} names; one for each column of factors"
+            f"dataset.path={place}: {name} is of type {values.dtype}{ends}; whole numbers 0, 1, ... below the number "
+            f"of examples ({examples}) are needed, as np.unique({name}, return_inverse=True)[1] gives for one column"
         )
-    return None if factors is None else torch.from_numpy(factors.astype(np.int64)), names
+    return torch.from_numpy(values.astype(np.int64))

@@ -235,7 +235,7 @@ def random_split(rows: E, val: int, test: int) -> tuple[E, E, E]:
     if min(train, val, test) < 1:
         raise ConfigError(
             f"{len(order)} examples cannot be split into {train} for training, {val} for validation and {test} for "
-            "test: each needs at least one"
+            "test: each needs at least one (dataset.val and dataset.test say how many)"
         )
     first, second, third = order.split([train, val, test])
     return rows.take(first), rows.take(second), rows.take(third)

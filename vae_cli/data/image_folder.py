@@ -17,15 +17,15 @@ from vae_cli.errors import ConfigError
 from vae_cli.types import Levels
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-_SPLITS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
+_SPLITS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
 
 
 def image_folder(*, path: str | None, size: int, channels: int, workers: int | None, val: float, test: float) -> Source:
     """256 grey levels a channel, [channels, size, size], in the order of their relative paths.
 
     Labels number the sub-folders that pictures lie in, in alphabetical order; there are none where all lie in the
-    folder itself. Where its sub-folders are train, val (or valid, validation) and test, these are the splits, and the
-    sub-folders of theirs give the labels.
+    folder itself. Where its sub-folders are train, test and perhaps val (or training, testing, valid, ..., in any
+    case), these are the splits, and the sub-folders of theirs give the labels.
 
     Args:
         path: of the folder; hidden files and files of other kinds are not looked at.
@@ -44,7 +44,7 @@ def image_folder(*, path: str | None, size: int, channels: int, workers: int | N
     folder = _folder(path)
     names = _names(folder)
     pictures = Pictures(folder, names, Size((channels, size, size)), _checksum(folder, names))
-    split_of, labels = _split_and_label(folder, names)
+    split_of, labels = _split_and_label(folder, names, val)
     examples = _held(pictures, labels) if workers is None else all_of(pictures, labels, None, workers)
     if split_of is None:
         splits = fraction_split(examples, val, test)
@@ -57,6 +57,8 @@ def _folder(path: str | None) -> Path:
     if path is None:
         raise ConfigError("dataset=image_folder needs dataset.path=<folder> of pictures")
     folder = Path(path).expanduser().absolute()
+    if folder.is_file():
+        raise ConfigError(f"dataset.path={path} is a file: image_folder reads a folder, and dataset=arrays a file")
     if not folder.is_dir():
         raise ConfigError(f"dataset.path={path}: there is no such folder")
     return folder
@@ -64,9 +66,15 @@ def _folder(path: str | None) -> Path:
 
 def _names(folder: Path) -> list[str]:
     """Relative paths of all pictures, sorted, with / between their parts."""
-    names = []
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    names: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:  # a link to a folder that was read already
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         found = [name for name in files if name.lower().endswith(_SUFFIXES) and not name.startswith(".")]
         names += [(Path(place) / name).relative_to(folder).as_posix() for name in found]
     if not names:
@@ -74,15 +82,31 @@ def _names(folder: Path) -> list[str]:
     return sorted(names)
 
 
-def _split_and_label(folder: Path, names: Sequence[str]) -> tuple[Tensor | None, Tensor | None]:
-    """The split (0, 1, 2) and the label of each picture, [N]; None where folders do not say."""
+def _refuse(error: OSError) -> None:
+    raise ConfigError(f"dataset.path: {error.filename} cannot be read ({error.strerror})") from error
+
+
+def _split_and_label(folder: Path, names: Sequence[str], val: float) -> tuple[Tensor | None, Tensor | None]:
+    """The split (0, 1, 2) and the label of each picture, [N]; None where folders do not say.
+
+    Without a folder for validation, the fraction `val` of the training pictures is taken, by one fixed permutation.
+    """
     parts = [PurePosixPath(name).parts[:-1] for name in names]
     first = {found[0] if found else "" for found in parts}
-    if "train" not in first or not first <= _SPLITS.keys():
+    splits = {_SPLITS[name.casefold()] for name in first if name.casefold() in _SPLITS}
+    if len(splits) < 2:
         return None, _labels(folder, parts)
-    if len({_SPLITS[name] for name in first}) < 3:
-        raise ConfigError(f"dataset.path={folder} holds {', '.join(sorted(first))}: train, val and test are needed")
-    return torch.tensor([_SPLITS[found[0]] for found in parts]), _labels(folder, [found[1:] for found in parts])
+    if not {0, 2} <= splits or not all(name.casefold() in _SPLITS for name in first):
+        raise ConfigError(
+            f"dataset.path={folder} holds {', '.join(sorted(first))}: are these splits or classes? Keep train, test "
+            "and perhaps val alone there, or give classes other names"
+        )
+    split_of = torch.tensor([_SPLITS[found[0].casefold()] for found in parts])
+    if 1 not in splits:
+        training = torch.nonzero(split_of == 0).flatten()
+        order = torch.randperm(len(training), generator=torch.Generator().manual_seed(0))
+        split_of[training[order[: round(val * len(training))]]] = 1
+    return split_of, _labels(folder, [found[1:] for found in parts])
 
 
 def _labels(folder: Path, parts: Sequence[Sequence[str]]) -> Tensor | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Size
 
 from vae_cli.data.streamed import Store
@@ -84,6 +84,8 @@ def _bytes(image: Image.Image) -> Image.Image:
     """8 bits a channel without transparency."""
     if image.mode == "F":
         raise ValueError("it holds real numbers; use dataset=arrays")
+    if image.mode == "I" and np.asarray(image).max() > 65535:
+        raise ValueError("it has more than 16 bits; use dataset=arrays")
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
     if image.has_transparency_data:
@@ -93,5 +95,7 @@ def _bytes(image: Image.Image) -> Image.Image:
 
 
 def _reason(error: Exception, path: Path) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no picture"
     text = error.strerror or str(error) if isinstance(error, OSError) else str(error)
     return " ".join(text.replace(repr(str(path)), "it").split()) or type(error).__name__

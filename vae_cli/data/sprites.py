@@ -16,7 +16,7 @@ _FINE = 5  # points a pixel, in each direction
 
 
 def shapes(*, size: int, scales: int, orientations: int, positions: int, val: float, test: float) -> Source:
-    """0 and 1, [1, size, size]: every combination of shape, scale, orientation, x and y once, in that order.
+    """0 and 1, [1, size, size]: every combination of shape, scale, orientation, x and y once.
 
     A pixel is 1 where at least half of it is covered. Sprites move by whole pixels and never leave the picture.
 
@@ -24,7 +24,8 @@ def shapes(*, size: int, scales: int, orientations: int, positions: int, val: fl
         size: pixels a side.
         scales: evenly from half the largest sprite (half the picture across) to all of it.
         orientations: evenly over a whole turn for every shape, as in dSprites, although a square repeats after a
-            quarter and an ellipse after a half; an odd number keeps all pictures distinct.
+            quarter and an ellipse after a half. Pictures that are equal, as they also are where few pixels do not tell
+            two turns apart, stay together in one split.
         positions: in each direction, in even steps, to the right and downwards.
         val, test: fractions for validation and test, by one fixed permutation.
 
@@ -40,8 +41,8 @@ def shapes(*, size: int, scales: int, orientations: int, positions: int, val: fl
     room = size - 2 * radius  # places for the middle of a sprite
     if radius < 4 or positions > room:
         raise ConfigError(
-            f"dataset.positions={positions} dataset.size={size}: pictures have at least 16 pixels a side, "
-            "and room for half as many positions"
+            f"dataset.positions={positions} dataset.size={size}: a picture has 16 pixels a side or more, and {size} "
+            f"pixels have room for {max(room, 0)} positions at most"
         )
     step = (room - 1) // max(1, positions - 1)
     first = (room - 1 - step * (positions - 1)) // 2
@@ -52,7 +53,19 @@ def shapes(*, size: int, scales: int, orientations: int, positions: int, val: fl
     factors = tuple(Factor(name, count) for name, count in found)
     values = np.indices([factor.count for factor in factors]).reshape(len(factors), -1).T
     rows = Rows(torch.from_numpy(x.reshape(-1, 1, size, size)), factors=torch.from_numpy(values.copy()))
-    return Source(*fraction_split(rows, val, test), support=Binary(), factors=factors)
+    alike = np.unique(np.stack(sprites), axis=0, return_inverse=True)[1]  # the number of each sprite's drawing
+    pictures = alike.reshape(-1, 1) * positions**2 + np.arange(positions**2)  # ... and of each picture
+    return Source(*_split(rows, pictures.ravel(), val, test), support=Binary(), factors=factors)
+
+
+def _split(rows: Rows, pictures: np.ndarray, val: float, test: float) -> tuple[Rows, Rows, Rows]:
+    """`fraction_split` of the distinct pictures, each with all rows that show it."""
+    distinct = Rows(torch.from_numpy(np.unique(pictures))[:, None])
+    train, second, third = (
+        rows.take(torch.from_numpy(np.flatnonzero(np.isin(pictures, part.x.numpy()))))
+        for part in fraction_split(distinct, val, test)
+    )
+    return train, second, third
 
 
 _NAMES = ("shape", "scale", "orientation", "x", "y")

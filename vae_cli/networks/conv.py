@@ -20,6 +20,7 @@ from vae_cli.networks.feature_maps import Finish, ResidualBlock
 from vae_cli.types import Network
 
 _MOST_PLANES = 200  # beside an image; more of them would cost far more than the image itself
+_SIMPLEST = {"channels": "32", "kernels": "4"}  # of a halving, in advice
 _LAYOUT = torch.channels_last
 
 
@@ -205,11 +206,12 @@ def _sizes(
         )
     least = 2 ** len(channels)
     if min(image[1:]) < least:
-        possible = int(math.log2(min(image[1:])))
+        fewer = int(math.log2(min(image[1:])))
+        halvings = " ".join(f"architecture.{key}=[{','.join([one] * fewer)}]" for key, one in _SIMPLEST.items())
+        conv = f"architecture=conv {halvings}, or " if fewer else ""
         raise ConfigError(
             f"{len(channels)} halvings need images of at least {least} x {least} pixels, and x has {image[1]} x "
-            f"{image[2]}: choose architecture=conv with {possible} architecture.channels and architecture.kernels, or "
-            "architecture=mlp"
+            f"{image[2]}: choose {conv}architecture=mlp"
         )
     sizes = [Size(image[1:])]
     for kernel in kernels:
