@@ -38,6 +38,18 @@ def test_a_leaf_lists_exactly_the_keys_of_its_constructor(group, choice):
         assert keys == keyword_only(node["_target_"])
 
 
+@pytest.mark.parametrize("group", [group for group in GROUPS if group != "hydra"])
+def test_the_readme_names_every_choice_and_no_other(group):
+    (row,) = [
+        line
+        for line in (CONF.parent / "README.md").read_text().splitlines()
+        if f"| `{group}`" in line or f"`{group}` |" in line
+    ]
+    named = set(re.findall(r"`(\w+)`", row)) - {"beta", "optimizer", "lr_schedule", group}
+    told = {choice for one in re.findall(r"`(\w+)`", row.split("|")[1]) for choice in choices(one)}
+    assert named == told
+
+
 @pytest.mark.parametrize("choice", choices("optimizer"))
 def test_an_optimizer_takes_its_keys(choice):
     config = leaf("optimizer", choice)
