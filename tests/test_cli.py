@@ -182,7 +182,7 @@ BAD = {
     "dataset=arrays dataset.path=nowhere": "nowhere: there is no such file or folder",
     "dataset=image_folder": "dataset=image_folder needs dataset.path=<folder>",
     "dataset=image_folder dataset.workers=some": "workers=some: a whole number or null is needed",
-    "dataset=shapes dataset.positions=33": "room for half as many positions",
+    "dataset=shapes dataset.positions=33": "64 pixels have room for 32 positions at most",
     "dataset.binarize=none": "or likelihood=gaussian or",
     "likelihood=gaussian dataset.binarize=static": "choose likelihood=bernoulli",
     "likelihood=gaussian likelihood.sigma=0": "likelihood.sigma=0: a standard deviation is a positive number",
