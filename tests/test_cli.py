@@ -72,6 +72,27 @@ def test_two_runs_of_one_second_do_not_share_a_directory(tmp_path, small):
     assert len(runs(tmp_path)) == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "warning"),
+    [
+        (["model=annealed_vae"], "capacity reaches 0.00025 by the last step (2) and would end at 25"),
+        (["beta=4", "objective.warmup_steps=4"], "beta reaches 1 by the last step (2) and would end at 4"),
+        (["beta=4", "objective.warmup_steps=1"], None),
+    ],
+)
+def test_a_schedule_that_outlasts_training_is_told(tmp_path, small, words, warning):
+    done = vae_train(*small, *words, *TWO_STEPS, "hydra.run.dir=run", cwd=tmp_path)
+    assert done.status == 0, done.stderr
+    log = (tmp_path / "run" / "train.log").read_text()
+    if warning is None:
+        assert done.stderr == ""
+        assert "would end at" not in log
+    else:
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"warning: {warning}, which validation and test use")
+        assert warning in log
+
+
 def test_an_existing_run_is_refused_in_one_line(tmp_path, small):
     first = vae_train(*small, *TWO_STEPS, "hydra.run.dir=here", cwd=tmp_path)
     before = (tmp_path / "here" / "config.yaml").read_bytes()

@@ -35,6 +35,8 @@ from vae_cli.errors import ConfigError
 from vae_cli.experiment import Experiment
 from vae_cli.precision import MixedInNetworks
 from vae_cli.runs import RunDirectory
+from vae_cli.schedules import FINAL_STEP
+from vae_cli.types import Schedule
 
 log = logging.getLogger("vae_cli")
 
@@ -169,6 +171,10 @@ class _Run:
     def _fit_and_test(self) -> Outcome:
         trainer, directory = self._trainer, self._directory
         log.info("training from step %d", self._first_step)
+        for text in _unfinished(self.experiment.objective.schedules, self._last_step()):
+            log.warning("%s", text)
+            if self.writes:
+                print(f"warning: {text}", file=sys.stderr)
         try:
             trainer.fit(self.experiment, datamodule=self._data, ckpt_path=self._checkpoint, weights_only=True)
         except Interrupted:
@@ -188,6 +194,12 @@ class _Run:
                 {"unit": "nats per example", "weights": weights, "steps": step, "epochs": epochs, "test": figures}
             )
         return Outcome(directory.path, "finished", step, weights, figures, signal=self._interruption.signal)
+
+    def _last_step(self) -> int:
+        """Of the budget, which limits epochs, steps or both."""
+        budget = self._config.trainer
+        limits = [budget.max_epochs * len(self._data.train), budget.max_steps]
+        return min(limit for limit in limits if limit > 0)
 
     @contextmanager
     def _log_file(self) -> Iterator[None]:
@@ -261,6 +273,17 @@ def _accelerator(name: str) -> str:
     if name in ("gpu", "cuda") and not found:
         raise ConfigError(f"trainer.accelerator={name}: there is no CUDA device; use auto or cpu")
     return "cuda" if found and name != "cpu" else "cpu"
+
+
+def _unfinished(schedules: Mapping[str, Schedule], last_step: int) -> Iterator[str]:
+    """What to say of schedules that training ends before."""
+    for name, schedule in schedules.items():
+        reached, end = schedule(last_step - 1), schedule(FINAL_STEP)
+        if reached != end:
+            yield (
+                f"{name} reaches {reached:g} by the last step ({last_step}) and would end at {end:g}, which validation "
+                "and test use: train longer, or let it end sooner"
+            )
 
 
 def _load_weights(experiment: Experiment, source: RunDirectory) -> None:
