@@ -81,12 +81,13 @@ def _known_keys(config_name: str) -> list[str]:
     """Every key of the command's default composition."""
     GlobalHydra.instance().clear()
     with initialize_config_module("vae_cli.conf", version_base="1.3"):
-        return list(_keys(OmegaConf.to_container(compose(config_name), resolve=False), ""))
+        return list(dotted_keys(OmegaConf.to_container(compose(config_name), resolve=False), ""))
 
 
-def _keys(node: Any, prefix: str) -> Iterator[str]:
+def dotted_keys(node: Any, prefix: str) -> Iterator[str]:
+    """Every key of a node and below, `a`, `a.b`, ...; none of those that begin with an underscore."""
     for key, value in node.items():
         if not str(key).startswith("_"):
             yield f"{prefix}{key}"
             if isinstance(value, dict):
-                yield from _keys(value, f"{prefix}{key}.")
+                yield from dotted_keys(value, f"{prefix}{key}.")

@@ -1,11 +1,11 @@
 """A recipe (`experiment=`) sets numbers of the parts that it chose; typed choices must have them too."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 
+from vae_cli.cli.errors import dotted_keys
 from vae_cli.errors import ConfigError
 
 
@@ -25,19 +25,15 @@ def check_recipe(config: DictConfig, overrides: list[str], choices: Mapping[str,
                 "(likelihood=, objective=, ...)"
             )
     axes = [f"{axis}={choice}" for axis, choice in choices.items() if axis not in ("experiment", "model")]
-    without: Any = OmegaConf.to_container(compose("train", axes), resolve=False)
-    for key in _keys_beside(OmegaConf.to_container(config, resolve=False), without, ""):
-        axis = key.split(".")[0]
-        raise ConfigError(
-            f"{recipe} sets {key}, which {axis}={choices.get(axis)} has not: leave out one of them, or set what you "
-            "need without the recipe"
-        )
-
-
-def _keys_beside(node: Any, known: Any, prefix: str) -> Iterator[str]:
-    """Keys of a node that its counterpart lacks."""
-    for key, value in node.items():
+    known = set(_keys(compose("train", axes)))
+    for key in _keys(config):
         if key not in known:
-            yield f"{prefix}{key}"
-        elif isinstance(value, dict) and isinstance(known[key], dict):
-            yield from _keys_beside(value, known[key], f"{prefix}{key}.")
+            axis = key.split(".")[0]
+            raise ConfigError(
+                f"{recipe} sets {key}, which {axis}={choices.get(axis)} has not: leave out one of them, or set what "
+                "you need without the recipe"
+            )
+
+
+def _keys(config: DictConfig) -> Iterator[str]:
+    return dotted_keys(OmegaConf.to_container(config, resolve=False), "")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vae_cli.data.base import Examples, Rows, Source, factors_of, fraction_split, support_of
-from vae_cli.data.npy import open_npy
+from vae_cli.data.npy import as_read, check_finite, open_npy
 from vae_cli.data.streamed import all_of
 from vae_cli.errors import ConfigError
 from vae_cli.types import Binary, Support
@@ -152,13 +152,9 @@ def _looks_like_bytes(x: np.ndarray) -> bool:
 
 
 def _held(place: Path, x: np.ndarray, y: Tensor | None, factors: Tensor | None) -> tuple[Examples, Support]:
-    if x.dtype == np.bool_ or x.dtype == np.uint8:
-        values = torch.from_numpy(np.ascontiguousarray(x))
-    else:
-        with np.errstate(over="ignore"):
-            values = torch.from_numpy(np.ascontiguousarray(x, np.float32))
-        if not values.isfinite().all():
-            raise ConfigError(f"dataset.path={place}: x holds values that are not finite numbers of 32 bits")
+    read = np.ascontiguousarray(as_read(x))
+    check_finite(place, read)
+    values = torch.from_numpy(read)
     support = support_of(values)
     return Rows(values.to(torch.uint8) if isinstance(support, Binary) else values, y, factors), support
 

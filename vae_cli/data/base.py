@@ -228,9 +228,20 @@ def factors_of(values: Tensor, names: Sequence[str] | None) -> tuple[Factor, ...
     return tuple(Factor(name, int(count)) for name, count in zip(found, values.amax(0) + 1, strict=True))
 
 
+def fixed_order(size: int) -> Tensor:
+    """One permutation of 0 .. size - 1, the same for every seed of a run."""
+    return torch.randperm(size, generator=torch.Generator().manual_seed(0))
+
+
+def evenly_spaced(size: int, most: int) -> Tensor:
+    """At most that many of 0 .. size - 1, ascending."""
+    count = min(size, most)
+    return torch.arange(count) * size // count
+
+
 def random_split(rows: E, val: int, test: int) -> tuple[E, E, E]:
     """Train, validation and test examples by one fixed permutation, the same for every seed of a run."""
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
+    order = fixed_order(len(rows))
     train = len(order) - val - test
     if min(train, val, test) < 1:
         raise ConfigError(

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vae_cli.data.base import Data, Examples, Read, Rows, Source, Split, scale_of
+from vae_cli.data.base import Data, Examples, Read, Rows, Source, Split, evenly_spaced, scale_of
 from vae_cli.errors import ConfigError
 from vae_cli.noise import derive_seed
 from vae_cli.types import Binary, Levels, Support, UnitInterval
@@ -70,11 +70,10 @@ _MOST_FOR_MEAN = 10_000
 
 def _mean(split: Split) -> Tensor:
     """Of x over at most 10,000 evenly spaced examples, [*X]."""
-    count = min(len(split.rows), _MOST_FOR_MEAN)
-    index = torch.arange(count) * len(split.rows) // count
+    index = evenly_spaced(len(split.rows), _MOST_FOR_MEAN)
     chunks = split.rows.ahead(index.split(1000))
     totals = [split.read(rows.x, torch.Generator()).double().sum(0) for rows in chunks]
-    return (torch.stack(totals).sum(0) / count).float()
+    return (torch.stack(totals).sum(0) / len(index)).float()
 
 
 def _scaled(scale: int) -> Read:

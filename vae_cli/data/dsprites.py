@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_cli.data.base import Rows, Source, factors_of, random_split
+from vae_cli.data.base import Rows, Source, factors_of, fraction_split
 from vae_cli.data.folder import DataFolder
 from vae_cli.data.numpy_files import damaged, read_npz
-from vae_cli.errors import ConfigError
 from vae_cli.types import Binary
 
 _FACTORS = ("shape", "scale", "orientation", "pos_x", "pos_y")  # behind the colour, which is always white
@@ -26,9 +25,6 @@ def dsprites(*, folder: DataFolder, images: Sequence[str], val: float, test: flo
         val, test: fractions, by one fixed permutation; the rest train.
 
     """
-    for name, fraction in (("val", val), ("test", test)):
-        if not (0 < fraction < 1):
-            raise ConfigError(f"dataset.{name}={fraction}: a fraction between 0 and 1")
     path = folder.find(images)
     pixels, classes = read_npz(path, ["imgs", "latents_classes"])
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.max(initial=0) > 1:
@@ -41,9 +37,8 @@ def dsprites(*, folder: DataFolder, images: Sequence[str], val: float, test: flo
 
 
 def _split(rows: Rows, val: float, test: float) -> tuple[Rows, Rows, Rows]:
-    """As `random_split`, but the training rows stay, moved together, where all rows were."""
-    size = len(rows.x)
-    parts = random_split(Rows(torch.arange(size)), round(val * size), round(test * size))
+    """As `fraction_split`, but the training rows stay, moved together, where all rows were."""
+    parts = fraction_split(Rows(torch.arange(len(rows))), val, test)
     kept, *taken = (part.x for part in parts)
     second, third = (rows.take(index) for index in taken)
     kept = kept.sort().values

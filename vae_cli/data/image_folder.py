@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Size, Tensor
 
-from vae_cli.data.base import Examples, Rows, Source, fraction_split
+from vae_cli.data.base import Examples, Rows, Source, fixed_order, fraction_split
 from vae_cli.data.pictures import Pictures, UndecodableError, bombs_refused, decode
 from vae_cli.data.streamed import all_of
 from vae_cli.errors import ConfigError
@@ -104,8 +104,7 @@ def _split_and_label(folder: Path, names: Sequence[str], val: float) -> tuple[Te
     split_of = torch.tensor([_SPLITS[found[0].casefold()] for found in parts])
     if 1 not in splits:
         training = torch.nonzero(split_of == 0).flatten()
-        order = torch.randperm(len(training), generator=torch.Generator().manual_seed(0))
-        split_of[training[order[: round(val * len(training))]]] = 1
+        split_of[training[fixed_order(len(training))[: round(val * len(training))]]] = 1
     return split_of, _labels(folder, [found[1:] for found in parts])
 
 

@@ -45,7 +45,7 @@ class Npy(Store):
                         raise TrainingError(f"{self.path} has become shorter: {_ADVICE}")
         except OSError as error:
             raise TrainingError(f"{self.path} can no longer be read ({error.strerror}): {_ADVICE}") from error
-        return _as_read(rows)
+        return as_read(rows)
 
 
 _ADVICE = "restore it and continue the run"
@@ -68,8 +68,7 @@ def open_npy(x: np.ndarray) -> tuple[Npy, Support]:
     checksum = crc32(repr((x.shape, x.dtype.str)).encode())
     for first in range(0, len(x), rows):
         values = unchecked.read(np.arange(first, min(first + rows, len(x))))
-        if not np.isfinite(values).all():
-            raise ConfigError(f"dataset.path={path}: x holds values that are not finite numbers of 32 bits")
+        check_finite(path, values)
         supports.append(support_of(torch.from_numpy(values)))
         checksum = crc32(values.data, checksum)
     return replace(unchecked, checksum=checksum), max(supports, key=_width)
@@ -80,7 +79,14 @@ def _width(support: Support) -> int:
     return [Binary, UnitInterval, Levels, Real].index(type(support))
 
 
-def _as_read(rows: np.ndarray) -> np.ndarray:
+def check_finite(path: Path, values: np.ndarray) -> None:
+    """ConfigError where some float is not."""
+    if values.dtype != np.uint8 and not np.isfinite(values).all():
+        raise ConfigError(f"dataset.path={path}: x holds values that are not finite numbers of 32 bits")
+
+
+def as_read(rows: np.ndarray) -> np.ndarray:
+    """Bool and bytes as uint8, floats of any size as float32."""
     if rows.dtype == np.bool_:
         return rows.view(np.uint8)
     with np.errstate(over="ignore"):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Size, Tensor
 
-from vae_cli.data.base import Examples, Rows, check_lengths, checksum_of
+from vae_cli.data.base import Examples, Rows, check_lengths, checksum_of, evenly_spaced
 from vae_cli.data.readers import read_ahead
 from vae_cli.errors import ConfigError
 
@@ -88,11 +88,10 @@ class Streamed(Examples):
 
     def mean(self) -> np.ndarray:
         """Of x, [*X] in float64: over all, or over as many evenly spaced examples as the store allows."""
-        count = min(len(self), self.store.sample)
-        places = self.rows[torch.arange(count) * len(self) // count].sort().values
+        places = self.rows[evenly_spaced(len(self), self.store.sample)].sort().values
         requests = (chunk.numpy() for chunk in places.split(_CHUNK))
         found = read_ahead(self.store.read, requests, self.workers)
-        return sum((np.add.reduce(x, axis=0, dtype=np.float64) for x in found), np.zeros(self.shape)) / count
+        return sum((np.add.reduce(x, axis=0, dtype=np.float64) for x in found), np.zeros(self.shape)) / len(places)
 
     def checksum(self, before: int) -> int:
         """Of the store as a whole, and of which examples these are."""

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from torch import Size, Tensor
-from torch.distributions import Distribution
-from torch.distributions.constraints import Constraint
 
+from vae_cli.distributions.unchecked import Unchecked
 from vae_cli.errors import ConfigError
 
 
-class Delta(Distribution):
+class Delta(Unchecked):
     """z = location, always; it has no density, so no bound can be computed with it. Location [*batch, Z]."""
 
     has_rsample = True
@@ -17,11 +16,6 @@ class Delta(Distribution):
     def __init__(self, location: Tensor) -> None:
         self._location = location
         super().__init__(location.shape[:-1], location.shape[-1:], validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Constraint]:
-        """None: every point will do."""
-        return {}
 
     @property
     def mean(self) -> Tensor:

@@ -4,22 +4,18 @@ from collections.abc import Sequence
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Categorical, Distribution
-from torch.distributions.constraints import Constraint
+from torch.distributions import Categorical
+
+from vae_cli.distributions.unchecked import Unchecked
 
 
-class CategoricalLevels(Distribution):
+class CategoricalLevels(Unchecked):
     """P(x = level / (count - 1)) = softmax(logits)[level]; logits [*batch, count]."""
 
     def __init__(self, logits: Tensor) -> None:
         self._table = Categorical(logits=logits, validate_args=False)
         self.count = logits.shape[-1]
         super().__init__(logits.shape[:-1], validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Constraint]:
-        """Left to the head that makes it."""
-        return {}
 
     @property
     def mean(self) -> Tensor:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, Independent
-from torch.distributions.constraints import Constraint
 
+from vae_cli.distributions.unchecked import Unchecked
 from vae_cli.errors import ConfigError
 
 
-class Masked(Distribution):
+class Masked(Unchecked):
     """p(x) over the coordinates where mask = 1: log p = sum_i mask_i log p_i(x_i).
 
     Args:
@@ -21,11 +21,6 @@ class Masked(Distribution):
         ConfigError: where the density does not factorise.
 
     """
-
-    @property
-    def arg_constraints(self) -> dict[str, Constraint]:
-        """None: what can be wrong with the base is for the base to say."""
-        return {}
 
     def __init__(self, base: Distribution, mask: Tensor) -> None:
         if not isinstance(base, Independent):

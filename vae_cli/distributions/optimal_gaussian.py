@@ -4,15 +4,17 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, Independent, Normal
-from torch.distributions.constraints import Constraint
+from torch.distributions import Distribution
 from torch.nn import functional as F  # noqa: N812 (torch's own abbreviation)
+
+from vae_cli.distributions.gaussian import independent_gaussian
+from vae_cli.distributions.unchecked import Unchecked
 
 _TINY = 1e-20  # ln 0 has no gradient
 _LOWEST = -6.0  # of ln sigma, softly: as in the authors' code
 
 
-class OptimalGaussian(Distribution):
+class OptimalGaussian(Unchecked):
     """N(mean, sigma^2 I) with sigma^2 = mean (x - mean)^2 over everything in `log_prob(x)` (Rybkin et al. 2021).
 
     The largest likelihood that one sigma gives to a whole batch; no density of one x. ln sigma lies softly above -6.
@@ -28,11 +30,6 @@ class OptimalGaussian(Distribution):
         self._mean, self._rank, self._sigma, self._seen = mean, event_rank, sigma, seen
         split = mean.ndim - event_rank
         super().__init__(mean.shape[:split], mean.shape[split:], validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Constraint]:
-        """Left to the head that makes it."""
-        return {}
 
     @property
     def mean(self) -> Tensor:
@@ -52,5 +49,4 @@ class OptimalGaussian(Distribution):
             return self._with(self._sigma).sample(Size(sample_shape))
 
     def _with(self, sigma: Tensor) -> Distribution:
-        values = Normal(self._mean, sigma.expand_as(self._mean), validate_args=False)
-        return Independent(values, self._rank, validate_args=False)
+        return independent_gaussian(self._mean, sigma.expand_as(self._mean), self._rank)

@@ -8,8 +8,9 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
+from vae_cli.distributions.gaussian import independent_gaussian
 from vae_cli.distributions.optimal_gaussian import OptimalGaussian
 from vae_cli.errors import ConfigError
 from vae_cli.heads.bounded import bounded_scale, unbounded
@@ -31,7 +32,7 @@ class FixedGaussian(Head):
 
     def forward(self, h: Tensor) -> Distribution:
         """Means (before `squash`), [*batch, *X] -> p(x | z)."""
-        return _independent(self._mean(h), torch.full_like(h, self._sigma), len(self.param_shape))
+        return independent_gaussian(self._mean(h), torch.full_like(h, self._sigma), len(self.param_shape))
 
 
 class LearnedGaussian(Head):
@@ -49,7 +50,7 @@ class LearnedGaussian(Head):
 
     def forward(self, h: Tensor) -> Distribution:
         """Means (before `squash`), [*batch, *X] -> p(x | z)."""
-        return _independent(self._mean(h), bounded_scale(self.log_sigma).expand_as(h), len(self.param_shape))
+        return independent_gaussian(self._mean(h), bounded_scale(self.log_sigma).expand_as(h), len(self.param_shape))
 
 
 class OptimalGaussianHead(Head):
@@ -81,7 +82,7 @@ class OptimalGaussianHead(Head):
         mean = self._mean(h)
         if self.training:
             return OptimalGaussian(mean, len(self.param_shape), self.variance.sqrt(), seen=self._keep)
-        return _independent(mean, self.variance.sqrt().expand_as(mean), len(self.param_shape))
+        return independent_gaussian(mean, self.variance.sqrt().expand_as(mean), len(self.param_shape))
 
     def _keep(self, variance: Tensor) -> None:
         """Move the average."""
@@ -105,11 +106,7 @@ class PixelGaussian(Head):
         """[*batch, 2 X_1, ...]: means (before `squash`), then log standard deviations -> p(x | z)."""
         rank = len(self.param_shape)
         mean, log_sigma = h.chunk(2, dim=-rank)
-        return _independent(self._mean(mean), bounded_scale(log_sigma), rank)
-
-
-def _independent(mean: Tensor, sigma: Tensor, event_rank: int) -> Distribution:
-    return Independent(Normal(mean, sigma, validate_args=False), event_rank, validate_args=False)
+        return independent_gaussian(self._mean(mean), bounded_scale(log_sigma), rank)
 
 
 def _mean(spec: Spec, squash: bool) -> nn.Module:

@@ -5,9 +5,10 @@ Each draws z = mu + L eps with eps ~ N(0, I), so that ln q(z | x) = ln N(eps; 0,
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import Distribution, MultivariateNormal
 from torch.nn import functional as F  # noqa: N812 (torch's own abbreviation)
 
+from vae_cli.distributions.gaussian import independent_gaussian
 from vae_cli.heads.bounded import bounded_scale
 from vae_cli.types import Head, Real, Spec
 
@@ -25,7 +26,7 @@ class Isotropic(Head):
     def forward(self, h: Tensor) -> Distribution:
         """[*batch, Z + 1]: means, then one log standard deviation."""
         mean, log_sigma = h[..., :-1], h[..., -1:]
-        return _diagonal(mean, bounded_scale(log_sigma).expand_as(mean))
+        return independent_gaussian(mean, bounded_scale(log_sigma).expand_as(mean), 1)
 
 
 class Diagonal(Head):
@@ -41,7 +42,7 @@ class Diagonal(Head):
     def forward(self, h: Tensor) -> Distribution:
         """[*batch, 2 Z]: means, then log standard deviations."""
         mean, log_sigma = h.chunk(2, dim=-1)
-        return _diagonal(mean, bounded_scale(log_sigma))
+        return independent_gaussian(mean, bounded_scale(log_sigma), 1)
 
 
 class Cholesky(Head):
@@ -69,7 +70,3 @@ class Cholesky(Head):
         strictly_lower = F.pad(below, (0, 1))[..., self._below]  # [*batch, Z, Z]
         tril = strictly_lower + torch.diag_embed(bounded_scale(log_diagonal))
         return MultivariateNormal(mean, scale_tril=tril, validate_args=False)
-
-
-def _diagonal(mean: Tensor, sigma: Tensor) -> Distribution:
-    return Independent(Normal(mean, sigma, validate_args=False), 1, validate_args=False)

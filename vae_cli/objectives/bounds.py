@@ -51,7 +51,7 @@ class ELBO(Objective):
             raise ConfigError(f"objective.cycles={cycles}: 1 or more, with objective.warmup_steps above 0 for several")
         if not (0 <= free_bits < math.inf):
             raise ConfigError(f"objective.free_bits={free_bits}: nats a dimension, 0 or more")
-        check_num_samples(num_samples)
+        _check_num_samples(num_samples)
         self.schedules = {"beta": cyclical(beta, warmup_steps, cycles) if warmup_steps else constant(beta)}
         self._free_bits, self._num_samples = free_bits, num_samples
 
@@ -75,7 +75,7 @@ class IWAE(Objective):
 
     def __init__(self, data: Spec, model: Model, *, num_samples: int) -> None:
         super().__init__()
-        check_num_samples(num_samples)
+        _check_num_samples(num_samples)
         self.schedules = {}
         self._num_samples = num_samples
 
@@ -86,7 +86,7 @@ class IWAE(Objective):
         return {"loss": -bound, "bound": bound, **elbo_terms(trace)}
 
 
-def check_num_samples(number: int) -> None:
+def _check_num_samples(number: int) -> None:
     """ConfigError for fewer draws than one."""
     if number < 1:
         raise ConfigError(f"objective.num_samples={number}: at least 1 draw is needed")

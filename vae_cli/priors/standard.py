@@ -2,8 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
+from vae_cli.distributions.gaussian import independent_gaussian
 from vae_cli.types import Infer, Prior, Spec
 
 
@@ -19,4 +20,4 @@ class Standard(Prior):
 
     def forward(self, c: Tensor | None, infer: Infer) -> Distribution:
         """Batch shape []."""
-        return Independent(Normal(self._zero, self._one, validate_args=False), self._zero.ndim, validate_args=False)
+        return independent_gaussian(self._zero, self._one, self._zero.ndim)
