@@ -144,9 +144,9 @@ BAD = {
     "model=betavae": "unknown model 'betavae'; did you mean beta_vae",
     "dataset=mnits": "unknown dataset 'mnits'; did you mean",
     "modle=vae": "unknown key 'modle'",
-    "seed=abc": "seed=abc: Value 'abc' of type 'str' could not be converted to Integer",
+    "seed=abc": "seed=abc: a whole number is needed",
     "seed=-1": "seed=-1: 0 or more",
-    "beta=x": "beta=x: Value 'x'",
+    "beta=x": "beta=x: a number is needed",
     "beta=-1": "beta=-1.0: the weight of the KL",
     "model=iwae beta=4": "beta was given, and no part of this model reads it",
     "objective=iwae objective.num_samples=0": "objective.num_samples=0: at least 1 draw",
@@ -224,7 +224,7 @@ BAD = {
     "optimizer.betas=[2,3]": "optimizer: Invalid beta parameter",
     "optimizer.betas=1": "optimizer.betas=1: a list of two numbers",
     "trainer.gradient_clip_val=-1": "trainer.gradient_clip_val=-1.0: a positive number",
-    "trainer.devices=many": "trainer:",
+    "trainer.devices=many": "trainer.devices=many: a number of devices",
     "a=[": "a=[",
 }
 
