@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from vae_cli.callbacks.scalars import Scalars
 from vae_cli.callbacks.session import Hyperparameters, end_session, start_session
 from vae_cli.callbacks.tensorboard import TensorBoard
 from vae_cli.data.module import DataModule
-from vae_cli.errors import ConfigError
+from vae_cli.errors import ConfigError, TrainingError
 from vae_cli.experiment import Experiment
 from vae_cli.precision import MixedInNetworks
 from vae_cli.runs import RunDirectory
@@ -162,7 +162,10 @@ class _Run:
             self._write_status(outcome.state)
             return outcome
         except Exception as error:
-            self._write_status("failed", reason=f"{type(error).__name__}: {error}")
+            with suppress(OSError):  # of a full disk, too, the error itself is told
+                self._write_status("failed", reason=f"{type(error).__name__}: {error}")
+            if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+                raise _stopped_by(error, self._directory) from error
             raise
         finally:
             self._data.close()
@@ -204,7 +207,7 @@ class _Run:
     @contextmanager
     def _log_file(self) -> Iterator[None]:
         """What `vae_cli` logs goes to train.log while inside."""
-        handler = logging.FileHandler(self._directory.path / "train.log") if self.writes else logging.NullHandler()
+        handler = _LogFile(self._directory.path / "train.log") if self.writes else logging.NullHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
@@ -226,6 +229,27 @@ class _Run:
             self._directory.write_status(state, step, reason)
 
 
+def _on_a_terminal() -> bool:
+    """Whether standard error is one; it may be closed."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def _stopped_by(error: OSError, directory: RunDirectory) -> TrainingError:
+    """For a file that cannot be written: which, why, and how to go on."""
+    file = error.filename or directory.path
+    return TrainingError(
+        f"{file} cannot be written ({error.strerror or error}): put that right, and continue with run={directory.path}"
+    )
+
+
+class _LogFile(logging.FileHandler):
+    """Raises what other handlers print with a traceback."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's own name)
+        """Called where an error is being handled."""
+        raise
+
+
 def _trainer(
     config: DictConfig, max_epochs: int, directory: RunDirectory, logger: TensorBoard, interruption: Interruption
 ) -> Trainer:
@@ -233,7 +257,7 @@ def _trainer(
     callbacks: list[Callback] = [Scalars(logs.every_n_steps), Latents()]
     if logs.pictures_every_n_epochs:
         callbacks.append(Pictures(directory.images, logs.pictures_every_n_epochs))
-    if _is_first_process() and (logs.progress == "always" or (logs.progress == "auto" and sys.stderr.isatty())):
+    if _is_first_process() and (logs.progress == "always" or (logs.progress == "auto" and _on_a_terminal())):
         callbacks.append(ProgressBar(Console(stderr=True), settings.max_steps))
     callbacks.append(
         Checkpoints(directory.checkpoints, logs.checkpoint_every_n_steps, settings.max_steps, interruption)

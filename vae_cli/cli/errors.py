@@ -26,17 +26,26 @@ def run_command(command: Callable[[], int], config_name: str) -> None:
     os.environ[_TRACEBACK] = "1"  # Hydra then raises instead of printing in its own way
     try:
         status = command()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except KeyboardInterrupt:  # before training began; afterwards it is honoured between two steps
         status = 128 + signal.SIGINT
     except BrokenPipeError:  # whoever read our output, `head` perhaps, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_no_more()
         status = 128 + signal.SIGPIPE
     except Exception as error:
         if on_request or not is_users(error):
             raise
         print_error(error, config_name)
+        if isinstance(error, OSError):  # it may be standard output that is full
+            _say_no_more()
         status = 1
     sys.exit(status)
+
+
+def _say_no_more() -> None:
+    """Python would try once more to write what stands in its buffers when it ends, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def is_users(error: Exception) -> bool:

@@ -136,13 +136,16 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
 
 def _check_devices(devices: Any) -> None:
     """ConfigError for what names no devices, and for more processes than a machine can hold."""
-    several = isinstance(devices, ListConfig) and len(devices) > 0
-    numbers = list(devices) if several else [devices]
-    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
-    if devices != "auto" and not (whole and (min(numbers) >= 0 if several else devices == -1 or devices >= 1)):
+    listed = list(devices) if isinstance(devices, ListConfig) else []
+    number = devices if isinstance(devices, int) and not isinstance(devices, bool) else 0
+    if not (devices == "auto" or number == -1 or number >= 1 or (listed and all(map(_is_number_of_device, listed)))):
         raise ConfigError(
-            f"trainer.devices={devices}: a number of devices, their numbers as in [0,1], -1 or auto for all"
+            f"trainer.devices={devices}: a number of devices, or their numbers as in [0,1], or auto for all there are"
         )
     most = max(2, os.cpu_count() or 1)
-    if whole and not several and devices > most:
-        raise ConfigError(f"trainer.devices={devices}: this machine has {most} processor cores, and each needs one")
+    if number > most:
+        raise ConfigError(f"trainer.devices={number}: this machine has {most} processor cores, and each needs one")
+
+
+def _is_number_of_device(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
