@@ -53,7 +53,9 @@ def check_types(target: Callable[..., Any], values: Mapping[Any, Any], name: str
                 f"{name.split('.')[0]}"
             )
         if any(map(_is_too_large, value if _is_list(_is_number, value) else [value])):
-            raise ConfigError(f"{name}.{key}={value}: too large; below 2 to the power of 63, or of 127 with a point")
+            raise ConfigError(
+                f"{name}.{key}={value}: too large: whole numbers stay below 2 to the power of 63, others below 1.7e38"
+            )
         fits, wanted = _ACCEPTED.get(hints.get(key), (lambda _: True, ""))
         if not fits(value):
             raise ConfigError(f"{name}.{key}={value}: {wanted} is needed")

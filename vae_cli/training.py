@@ -29,7 +29,7 @@ from vae_cli.callbacks.pictures import Pictures
 from vae_cli.callbacks.progress import ProgressBar
 from vae_cli.callbacks.scalars import Scalars
 from vae_cli.callbacks.session import Hyperparameters, end_session, start_session
-from vae_cli.callbacks.tensorboard import TensorBoard
+from vae_cli.callbacks.tensorboard import TensorBoard, told_once
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError, TrainingError
 from vae_cli.experiment import Experiment
@@ -150,6 +150,7 @@ class _Run:
         """Whether this process is the one that writes to the run directory."""
         return self._trainer.is_global_zero
 
+    @told_once()
     def go(self, choices: Mapping[str, str]) -> Outcome:
         """Train, test, and leave a status whatever happens."""
         self._write_status("running")
@@ -159,6 +160,7 @@ class _Run:
                 outcome = self._fit_and_test()
             if outcome.state == "finished" and self.writes:
                 end_session(self._logger.experiment)
+                self._logger.save()
             self._write_status(outcome.state)
             return outcome
         except Exception as error:
@@ -169,7 +171,8 @@ class _Run:
             raise
         finally:
             self._data.close()
-            self._logger.close()
+            with suppress(OSError):  # everything was saved, or an error is on its way already
+                self._logger.close()
 
     def _fit_and_test(self) -> Outcome:
         trainer, directory = self._trainer, self._directory

@@ -6,7 +6,6 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 from typing import Any
 
 from hydra import compose, initialize_config_module
@@ -15,6 +14,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from vae_cli.cli.choices import typed_choices
 from vae_cli.errors import ConfigError, TrainingError, is_out_of_memory
 
 _TRACEBACK = "HYDRA_FULL_ERROR"  # set to 1 by a user who wants tracebacks
@@ -26,24 +26,20 @@ def run_command(command: Callable[[], int], config_name: str) -> None:
     os.environ[_TRACEBACK] = "1"  # Hydra then raises instead of printing in its own way
     try:
         status = command()
-        if sys.stdout is not None:
-            sys.stdout.flush()
     except KeyboardInterrupt:  # before training began; afterwards it is honoured between two steps
         status = 128 + signal.SIGINT
     except BrokenPipeError:  # whoever read our output, `head` perhaps, has seen enough
-        _say_no_more()
+        say_no_more()
         status = 128 + signal.SIGPIPE
     except Exception as error:
         if on_request or not is_users(error):
             raise
         print_error(error, config_name)
-        if isinstance(error, OSError):  # it may be standard output that is full
-            _say_no_more()
         status = 1
     sys.exit(status)
 
 
-def _say_no_more() -> None:
+def say_no_more() -> None:
     """Python would try once more to write what stands in its buffers when it ends, and complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -51,10 +47,7 @@ def _say_no_more() -> None:
 def is_users(error: Exception) -> bool:
     """Whether it is the user who can put it right."""
     named = isinstance(error, ConfigError | TrainingError | OSError | HydraException | OmegaConfBaseException)
-    return named or is_out_of_memory(error) or str(error).startswith(_NO_CHOICE)
-
-
-_NO_CHOICE = "Config group override must be"  # Hydra's ValueError for `dataset=5`
+    return named or is_out_of_memory(error)
 
 
 def print_error(error: Exception, config_name: str) -> None:
@@ -82,9 +75,6 @@ def _explain(error: Exception, config_name: str) -> str:
         group, options = choice[2], choice[3].split("Config search path")[0].split()
         name = choice[1].removeprefix(f"{group}/")
         return f"unknown {group} {name!r}{_did_you_mean(name, options)} The choices are: {', '.join(options)}"
-    if text.startswith(_NO_CHOICE):
-        typed = [f"{group}={name}" for group, name in _typed_choices().items() if not _is_choice(group, name)]
-        return f"{' '.join(typed)}: the name of a choice is needed; --help shows them all"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: a value is needed"
     if isinstance(error, OmegaConfBaseException):
@@ -126,24 +116,12 @@ def _did_you_mean(word: str, known: list[str]) -> str:
     return f"; did you mean {' or '.join(names)}?" if names else "."
 
 
-def _typed_choices() -> dict[str, str]:
-    """What was typed for groups of the config, as it was typed."""
-    groups = {place.name for place in files("vae_cli.conf").iterdir() if place.is_dir()}
-    words = (word.partition("=") for word in sys.argv[1:])
-    return {group: choice for group, equals, choice in words if equals and group in groups}
-
-
-def _is_choice(group: str, name: str) -> bool:
-    return files("vae_cli.conf").joinpath(group, f"{name}.yaml").is_file()
-
-
 def _known_keys(config_name: str) -> list[str]:
     """Every key of the command's composition with the choices that were typed; of the default one, where one is bad."""
     GlobalHydra.instance().clear()
-    typed = [f"{group}={choice}" for group, choice in _typed_choices().items()]
     with initialize_config_module("vae_cli.conf", version_base="1.3"):
         try:
-            config = compose(config_name, typed)
+            config = compose(config_name, typed_choices(sys.argv[1:]))
         except (HydraException, OmegaConfBaseException, ValueError):
             config = compose(config_name)
         return list(dotted_keys(OmegaConf.to_container(config, resolve=False), ""))

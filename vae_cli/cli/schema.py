@@ -91,7 +91,7 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
         if key.startswith("+") and key.lstrip("+") not in groups:
             raise ConfigError(f"{override}: nothing reads a key that is added; set one of those that --help shows")
     for prefix, node in (("", config), ("trainer.", config.trainer), ("logging.", config.logging)):
-        for key in node:
+        for key in map(str, node):
             if not OmegaConf.is_interpolation(node, key) and isinstance(value := node[key], int) and value >= 2**63:
                 raise ConfigError(f"{prefix}{key}={value}: a number below 2 to the power of 63")
     if config.seed < 0:
