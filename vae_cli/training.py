@@ -91,8 +91,8 @@ def resume(config: DictConfig, record: Mapping[str, Any], directory: RunDirector
         run = _Run(config, directory, checkpoint if checkpoint.exists() else None, resuming=True)
         if config.init is not None and not checkpoint.exists():
             _load_weights(run.experiment, RunDirectory(Path(config.init)))
-        if run.spent and directory.status().get("state") == "finished":
-            return _finished(directory)
+        if run.spent and directory.status().get("state") == "finished" and (outcome := _finished(directory)):
+            return outcome
         if run.writes:
             directory.write_config(config, record["choices"], record["overrides"])
         return run.go(record["choices"])
@@ -126,7 +126,7 @@ class _Run:
         self._data = build_data(config)
         self.experiment = build_experiment(config, self._data)
         rehearse(self.experiment, self._data)
-        place = _START if checkpoint is None else _place_in(checkpoint)
+        place = _START if checkpoint is None else _place_in(checkpoint, self.experiment)
         if place.data not in (None, self._data.fingerprint):
             raise ConfigError(
                 f"run={directory.path}: the data is not what this run began on (checksum {self._data.fingerprint}, "
@@ -324,7 +324,7 @@ def _load_weights(experiment: Experiment, source: RunDirectory) -> None:
         raise ConfigError(f"init={source.path}: no checkpoint there; name the folder of a run")
     try:
         experiment.load_state_dict(state)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"init={source.path}: its weights do not fit this model: choose the axes, widths and latent_dim of that run"
         ) from error
@@ -344,18 +344,26 @@ class _Place:
 _START = _Place(0, 0, False, None, 1)
 
 
-def _place_in(checkpoint: Path) -> _Place:
+def _place_in(checkpoint: Path, experiment: Experiment) -> _Place:
+    """Where it is; ConfigError where it is not one of this experiment."""
     content = load_checkpoint(checkpoint)
-    progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
-    data = content[DataModule.__qualname__]
-    inside = progress["started"] > progress["processed"]
-    return _Place(content["global_step"], progress["processed"], inside, data["fingerprint"], data["world"])
+    try:
+        experiment.load_state_dict(content["state_dict"])
+        progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
+        data = content[DataModule.__qualname__]
+        inside = progress["started"] > progress["processed"]
+        return _Place(content["global_step"], progress["processed"], inside, data["fingerprint"], data["world"])
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{checkpoint} is not a checkpoint of this run: remove it, or restore it") from error
 
 
-def _finished(directory: RunDirectory) -> Outcome:
-    """What a run left when it finished."""
-    metrics = directory.metrics()
-    return Outcome(directory.path, "finished", metrics["steps"], metrics["weights"], metrics["test"])
+def _finished(directory: RunDirectory) -> Outcome | None:
+    """What a run left when it finished; None where that is damaged, and the test must be repeated."""
+    match directory.metrics():
+        case {"steps": int(step), "weights": str(weights), "test": dict(figures)}:
+            whole = all(isinstance(value, float) for value in figures.values())
+            return Outcome(directory.path, "finished", step, weights, figures) if whole else None
+    return None
 
 
 def _hyperparameters(config: DictConfig, choices: Mapping[str, str]) -> Hyperparameters:

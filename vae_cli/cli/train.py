@@ -1,6 +1,7 @@
 """vae-train: train a model, continue a run in place (`run=<folder>`), or sweep (`-m`)."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -52,7 +53,10 @@ def _hydra_command(config: DictConfig) -> None:
         outcome = _job(config, directory)
         if outcome.is_first_process:
             _report(outcome)
-    except (KeyboardInterrupt, BrokenPipeError):
+    except BrokenPipeError:  # whoever read our output, `head` perhaps, has seen enough
+        say_no_more()
+        sys.exit(128 + signal.SIGPIPE)
+    except KeyboardInterrupt:
         _remove_if_empty(directory.path)
         raise
     except Exception as error:
