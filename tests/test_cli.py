@@ -7,7 +7,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -226,6 +228,29 @@ BAD = {
     "trainer.gradient_clip_val=-1": "trainer.gradient_clip_val=-1.0: a positive number",
     "trainer.devices=many": "trainer.devices=many: a number of devices",
     "a=[": "a=[",
+    "dataset=5": "dataset=5: the name of a choice is needed",
+    "optimizer=null": "optimizer=null: the name of a choice is needed",
+    "optimizer=[0.9,0.999]": "optimizer=[0.9,0.999]: the name of a choice is needed",
+    "dataset.source=3": "dataset.source=3: this is no single value; set those below it",
+    "architecture.decoder=null": "architecture.decoder=None: this is no single value",
+    "~optimizer.lr": "~optimizer.lr: every key is needed",
+    "model=ae objective.cycles=3": "unknown key 'objective.cycles'; did you mean objective?",
+    "beta=ü": "cannot read 'beta=ü': key=value is needed; a value of other signs",
+    "beta=${oc.env:NOWHERE}": "beta=${oc.env:NOWHERE}: ",
+    "likelihood.from_mean=???": "likelihood.from_mean: a value is needed",
+    "trust=-1": "trust=-1: a list is needed",
+    "beta=1e308": "objective.beta=1e+308: too large",
+    "beta=1e38": "loss is inf before the first step: the values of x are too large for this model",
+    "likelihood=gaussian likelihood.sigma=1e300": "likelihood.sigma=1e+300: too large",
+    "architecture.width=1000000000000000000000": "too large: whole numbers stay below 2 to the power of 63",
+    "architecture.depth=1000000000": "architecture.depth=1000000000: 0 or more hidden layers, up to 1000",
+    "architecture=resnet architecture.blocks=1000000000": "0 or more residual blocks, up to 1000",
+    "objective.num_samples=1000000000000": "memory ran out: choose fewer or smaller examples",
+    "dataset=shapes dataset.orientations=100000000": "memory ran out",
+    "logging.importance_samples=1000000000": "0 for none, or more, up to 100000",
+    "trainer.max_steps=1000000000000000000000": "a number below 2 to the power of 63",
+    "trainer.devices=1000000000": "trainer.devices=1000000000: this machine has ",
+    "trainer.devices=[]": "trainer.devices=[]: a number of devices",
 }
 
 
@@ -336,3 +361,15 @@ def test_help_names_the_choices(tmp_path):
     assert done.status == 0
     for word in ("beta_vae", "fashion_mnist", "cholesky", "run=", "-m"):
         assert word in done.stdout
+
+
+def _print_bad_lines() -> None:
+    """Every bad command line with the line that it got, as Markdown."""
+    for line in BAD:
+        with tempfile.TemporaryDirectory() as folder:
+            done = vae_train(*line.split(), cwd=Path(folder))
+        print(f"- `vae-train {line}`\n  `{done.stderr.strip()}`")
+
+
+if __name__ == "__main__":
+    _print_bad_lines()

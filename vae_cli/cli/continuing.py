@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,9 @@ def continued_config(
     read, record = directory.read_config(list(config.trust))
     own = OmegaConf.merge(OmegaConf.structured(TrainConfig), read)  # of the types that each root key has
     assert isinstance(own, DictConfig)
+    for part in (known.name for known in fields(TrainConfig) if known.type is Any):
+        if not isinstance(own.get(part), DictConfig):
+            raise ConfigError(f"{directory.path / 'config.yaml'} is damaged: it describes no {part}")
     for override in OverridesParser.create().parse_overrides(overrides):
         if override.key_or_group not in _OF_THE_COMMAND:
             OmegaConf.update(own, override.key_or_group, OmegaConf.select(config, override.key_or_group))
