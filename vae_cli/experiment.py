@@ -111,9 +111,9 @@ class Experiment(LightningModule):
         Raises:
             TrainingError: where they or a weight are no finite numbers, so that the checkpoint before stays.
         """
-        self._refuse_lost_weights()
         sums = self._training_sums.over_processes(self.trainer.strategy.reduce)
         _refuse_non_finite(sums.means(), f"step {self.global_step} or shortly before")
+        self._refuse_lost_weights()
         checkpoint["training_sums"] = sums.state()
 
     def _refuse_lost_weights(self) -> None:
