@@ -145,7 +145,7 @@ BAD = {
     "architecture.widht=3": "unknown key 'architecture.widht'; did you mean architecture.width",
     "model=betavae": "unknown model 'betavae'; did you mean beta_vae",
     "dataset=mnits": "unknown dataset 'mnits'; did you mean",
-    "modle=vae": "unknown key 'modle'",
+    "modle=vae": "unknown key 'modle'; did you mean model",
     "seed=abc": "seed=abc: a whole number is needed",
     "seed=-1": "seed=-1: 0 or more",
     "beta=x": "beta=x: a number is needed",

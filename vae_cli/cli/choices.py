@@ -21,14 +21,15 @@ def check_choices(arguments: list[str]) -> None:
         if override.is_delete() and not word.startswith("~hydra"):
             raise ConfigError(f"{word}: every key is needed; set another value")
         named = override.is_sweep_override() or isinstance(override.value(), str)
-        if override.key_or_group in _groups() and not named:
+        if override.key_or_group in groups() and not named:
             raise ConfigError(f"{word}: the name of a choice is needed; --help shows them all")
 
 
 def typed_choices(arguments: list[str]) -> list[str]:
     """The words that choose."""
-    return [word for word in arguments if "=" in word and word.partition("=")[0] in _groups()]
+    return [word for word in arguments if "=" in word and word.partition("=")[0] in groups()]
 
 
-def _groups() -> set[str]:
+def groups() -> set[str]:
+    """Every group of `conf/`."""
     return {place.name for place in files("vae_cli.conf").iterdir() if place.is_dir()}

@@ -14,7 +14,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from vae_cli.cli.choices import typed_choices
+from vae_cli.cli.choices import groups, typed_choices
 from vae_cli.errors import ConfigError, TrainingError, is_out_of_memory
 
 _TRACEBACK = "HYDRA_FULL_ERROR"  # set to 1 by a user who wants tracebacks
@@ -124,7 +124,7 @@ def _known_keys(config_name: str) -> list[str]:
             config = compose(config_name, typed_choices(sys.argv[1:]))
         except (HydraException, OmegaConfBaseException, ValueError):
             config = compose(config_name)
-        return list(dotted_keys(OmegaConf.to_container(config, resolve=False), ""))
+        return [*dotted_keys(OmegaConf.to_container(config, resolve=False), ""), *sorted(groups() - {"hydra"})]
 
 
 def dotted_keys(node: Any, prefix: str) -> Iterator[str]:
