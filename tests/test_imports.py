@@ -19,7 +19,7 @@ LAYERS = [
     {"objectives"},
     {"conditions"},
     {"data"},
-    {"monitors"},
+    {"monitors", "advice"},
     {"experiment", "precision"},
     {"callbacks"},
     {"build", "runs"},
