@@ -41,7 +41,7 @@ def scatter(cloud: Cloud) -> Tensor:
     figure = Figure(_INCHES, dpi=_DOTS, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.set_title(f"means of q(z | x) for {len(cloud.points)} validation examples", fontsize=10)
+    axes.set_title(f"means of q(z | x) for {len(cloud.points)} validation examples{_prior(cloud)}", fontsize=10)
     axes.set_xlabel(cloud.axes[0])
     axes.set_axisbelow(True)
     axes.grid(color="0.93")
@@ -56,12 +56,17 @@ def scatter(cloud: Cloud) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
+def _prior(cloud: Cloud) -> str:
+    """What the dashes are."""
+    if not cloud.standard_prior:
+        return ""
+    return "\ndashed: the prior" + (", 1 and 2 standard deviations" if len(cloud.axes) == 2 else "")
+
+
 def _plane(axes: Axes, cloud: Cloud) -> None:
     """Both axes of one scale; rings at one and two standard deviations of a standard normal prior."""
     for radius in (1, 2) if cloud.standard_prior else ():
         axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor="0.7", linestyle="--"))
-        note = {"ha": "center", "va": "center", "fontsize": 8, "color": "0.45", "backgroundcolor": "white"}
-        axes.text(0, -radius, f"{radius} sd of the prior", **note, zorder=1)
     size = float(np.clip(8000 / len(cloud.points), 8, 40))
     axes.scatter(*cloud.points.T, s=size, c=_colours(cloud.labels, len(cloud.points)), linewidths=0, alpha=0.85)
     axes.set_aspect("equal", adjustable="datalim")
@@ -79,7 +84,7 @@ def _line(axes: Axes, cloud: Cloud) -> None:
     if cloud.standard_prior:
         z = np.linspace(-3, 3, 200)
         density = len(values) * (edges[1] - edges[0]) * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
-        axes.plot(z, density, color="0.45", linestyle="--", label="prior")
+        axes.plot(z, density, color="0.45", linestyle="--")
 
 
 def _palette(labels: np.ndarray) -> dict[int, Colour]:
