@@ -126,7 +126,7 @@ def events(path):
 
 def test_the_scatter_is_logged_and_saved(run):
     path, _ = run
-    (event,) = events(path).Images("latents/val")
+    (event,) = events(path).Images("scatter/val")
     logged = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
     assert event.step == 18
     assert np.array_equal(logged, np.asarray(Image.open(path / "images" / "latents.png")))
@@ -188,7 +188,7 @@ def test_a_run_moved_and_resumed_has_one_set_of_points(run, tmp_path):
     assert sorted(file.name for file in (moved / "projector").iterdir()) == files
     assert before.shape == after.shape
     assert np.abs(before - after).max() > 1e-4
-    assert [event.step for event in events(moved).Images("latents/val")] == [18, 30]
+    assert [event.step for event in events(moved).Images("scatter/val")] == [18, 30]
 
 
 def test_no_pictures_no_projector(small, tmp_path):

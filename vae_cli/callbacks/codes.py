@@ -19,11 +19,11 @@ from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.distributions.marginals import normal_marginals
 from vae_cli.types import Batch, Site, Spec
 
-_TAG = "latents/val"
+_TAG = "scatter/val"  # the first groups are open in TensorBoard, by name: these stay reconstructions and samples
 
 
 class Codes(Callback):
-    """The image latents/val, also as latents.png, and the files of the projector, for a model with one latent."""
+    """The image scatter/val, also as latents.png, and the files of the projector, for a model with one latent."""
 
     def __init__(self, run: Path, images: Path) -> None:
         self._run, self._images = run, images

@@ -19,7 +19,7 @@ from torch import Tensor
 
 Colour = tuple[float, float, float, float]
 
-_INCHES, _DOTS = (6.0, 5.0), 120  # 720 x 600 pixels
+_INCHES, _DOTS = (4.8, 4.0), 150  # 720 x 600 pixels, and words that are read in a small card too
 _GREY: Colour = (0.6, 0.6, 0.6, 1.0)
 _BLUE: Colour = (0.12, 0.47, 0.71, 1.0)
 _MOST_COLOURS = 20  # that a legend can name; more labels take a scale of colours
@@ -41,7 +41,7 @@ def scatter(cloud: Cloud) -> Tensor:
     figure = Figure(_INCHES, dpi=_DOTS, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.set_title(f"means of q(z | x) for {len(cloud.points)} validation examples{_prior(cloud)}", fontsize=10)
+    axes.set_title(f"means of q(z | x) for {len(cloud.points)} validation examples{_prior(cloud)}", fontsize=9)
     axes.set_xlabel(cloud.axes[0])
     axes.set_axisbelow(True)
     axes.grid(color="0.93")
