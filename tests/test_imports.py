@@ -21,7 +21,7 @@ LAYERS = [
     {"data"},
     {"monitors", "advice"},
     {"experiment", "precision"},
-    {"callbacks"},
+    {"callbacks", "loop"},
     {"build", "runs"},
     {"training"},
     {"cli"},

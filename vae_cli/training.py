@@ -36,6 +36,7 @@ from vae_cli.callbacks.tensorboard import TensorBoard
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
 from vae_cli.experiment import Experiment
+from vae_cli.loop import StepLoop
 from vae_cli.precision import MixedInNetworks
 from vae_cli.runs import RunDirectory
 
@@ -259,7 +260,7 @@ def _trainer(
         precision = {}
         plugins.append(MixedInNetworks(settings.precision, accelerator))
     try:
-        return Trainer(
+        trainer = Trainer(
             accelerator=accelerator,
             devices=settings.devices,
             max_epochs=max_epochs,
@@ -279,6 +280,8 @@ def _trainer(
         )
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+    trainer.fit_loop.epoch_loop = StepLoop(trainer)
+    return trainer
 
 
 def _accelerator(name: str) -> str:
