@@ -206,10 +206,11 @@ def test_large_images_become_small_tiles(shape, tile):
 
 
 def test_colours_and_order_of_sprites(tmp_path):
-    images = torch.rand(5, 3, 4, 6)
-    write_projector(tmp_path, "z", torch.rand(5, 1), {"row": [0, 1, 2, 3, 4]}, images)
+    images, one = torch.rand(5, 3, 4, 6), torch.rand(5, 1)
+    write_projector(tmp_path, "z", one, {"row": [0, 1, 2, 3, 4]}, images)
     entry, points, known, sprites = projected(tmp_path)
-    assert points.shape == (5, 1)
+    assert points == pytest.approx(torch.cat([one, torch.zeros(5, 2)], 1).numpy()), "of fewer than 3 it shows nothing"
+    assert list(entry.tensor_shape) == [5, 3]
     assert known == [["0"], ["1"], ["2"], ["3"], ["4"]], "one column has no header"
     assert list(entry.sprite.single_image_dim) == [6, 4]
     assert sprites is not None

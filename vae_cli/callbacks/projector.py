@@ -20,13 +20,18 @@ from vae_cli.callbacks.pictures import save_png
 from vae_cli.files import replacing
 
 _FOLDER = "projector"
+_FEWEST_DIMENSIONS = 3
 _LARGEST_TILE = 64  # pixels a side: 1,000 examples make a sheet of 2048 x 2048, and browsers take 8192 x 8192
 
 
 def write_projector(
     run: Path, name: str, points: Tensor, known: Mapping[str, Sequence[int]], images: Tensor | None
 ) -> None:
-    """Points [N, Z] under the tensor's name, columns [N] of what is known, images [N, *image shape] in [0, 1]."""
+    """Points [N, Z] under the tensor's name, columns [N] of what is known, images [N, *image shape] in [0, 1].
+
+    Zeros fill up what three dimensions lack: of fewer, the projector shows nothing at all.
+    """
+    points = F.pad(points, (0, max(0, _FEWEST_DIMENSIONS - points.shape[1])))
     folder = run / _FOLDER
     folder.mkdir(exist_ok=True)
     protocol: Any = projector_config_pb2  # generated at run time, so that no type checker sees what is in it

@@ -15,6 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 Colour = tuple[float, float, float, float]
@@ -81,6 +82,7 @@ def _line(axes: Axes, cloud: Cloud) -> None:
     groups = [values[cloud.labels == label] for label in palette] or [values]
     axes.hist(groups, edges.tolist(), stacked=True, color=list(palette.values()) or [_BLUE])
     axes.set_ylabel("examples a bin")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     if cloud.standard_prior:
         z = np.linspace(-3, 3, 200)
         density = len(values) * (edges[1] - edges[0]) * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
