@@ -24,6 +24,7 @@ from torch.distributions import Independent, Normal
 from vae_cli.advice import collapsed
 from vae_cli.build import build_data, build_experiment
 from vae_cli.callbacks.codes import cloud
+from vae_cli.callbacks.latents import trace_of_many
 from vae_cli.callbacks.projector import sheet, small, write_projector
 from vae_cli.callbacks.scatter import Cloud, scatter
 from vae_cli.distributions.delta import Delta
@@ -148,6 +149,15 @@ def projected(path):
     if entry.sprite.image_path:
         sprites = np.asarray(Image.open(found(entry.sprite.image_path)))
     return entry, points, known, sprites
+
+
+def test_examples_are_taken_from_all_over_the_split(tmp_path):
+    np.savez(tmp_path / "many.npz", x=np.zeros((4000, 1, 3, 3), np.uint8), y=np.arange(4000) % 2)
+    config = composed([*small_overrides(tmp_path / "many.npz"), "dataset.val=0.5"])
+    data = build_data(config)
+    trace = trace_of_many(build_experiment(config, data), data)
+    assert trace.batch.index is not None
+    assert trace.batch.index.tolist() == list(range(0, 2000, 2))
 
 
 def test_the_projector_shows_posterior_means_labels_and_images(run):
