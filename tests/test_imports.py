@@ -20,7 +20,7 @@ LAYERS = [
     {"conditions"},
     {"data"},
     {"monitors", "advice"},
-    {"experiment", "precision"},
+    {"experiment", "precision", "compilation"},
     {"callbacks", "loop"},
     {"build", "runs"},
     {"training"},

@@ -24,7 +24,7 @@ from vae_cli import __version__
 from vae_cli.errors import ConfigError
 from vae_cli.files import replacing
 
-_FORMAT = 1  # of the run directory; raised when older ones can no longer be read
+_FORMAT = 2  # of the run directory; raised when older ones can no longer be read
 _RECORD = "recorded"  # key of config.yaml that is about the run, not part of its config
 
 

@@ -33,6 +33,7 @@ from vae_cli.callbacks.progress import ProgressBar
 from vae_cli.callbacks.scalars import Scalars
 from vae_cli.callbacks.session import Hyperparameters, end_session, start_session
 from vae_cli.callbacks.tensorboard import TensorBoard
+from vae_cli.compilation import compile_networks
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
 from vae_cli.experiment import Experiment
@@ -125,9 +126,12 @@ class _Run:
         self, config: DictConfig, directory: RunDirectory, checkpoint: Path | None, resuming: bool = False
     ) -> None:
         self._config, self._directory, self._checkpoint = config, directory, checkpoint
+        torch.set_float32_matmul_precision(config.matmul_precision)
         self._data = build_data(config)
         self.experiment = build_experiment(config, self._data)
         rehearse(self.experiment, self._data)
+        if config.compile:
+            compile_networks(self.experiment)
         place = _START if checkpoint is None else _place_in(checkpoint)
         if place.data not in (None, self._data.fingerprint):
             raise ConfigError(
@@ -275,6 +279,7 @@ def _trainer(
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
+            inference_mode=False,  # a test then runs what validation compiled
             log_every_n_steps=1,  # ours is Scalars'; Lightning only warns about this one
             **precision,
         )
