@@ -1,6 +1,6 @@
 """Training speed beside the fastest of some bare PyTorch loops, and beside pythae where it is installed.
 
-    python benchmarks/throughput.py [case ...] [--rounds 7] [--seconds 3] [--threads N] [--precision bf16-mixed] [--compile]
+    python benchmarks/throughput.py [case ...] [--rounds 7] [--threads N] [--precision bf16-mixed] [--compile]
 
 Every round runs each contestant once, in turn, in this process; a ratio is that of two neighbours in one round, so that
 what else the machine does at the time concerns both. Ours is a whole run, as the command line starts it: Lightning,

@@ -19,7 +19,7 @@ LAYERS = [
     {"objectives"},
     {"conditions"},
     {"data"},
-    {"monitors"},
+    {"monitors", "advice"},
     {"experiment", "precision", "compilation"},
     {"callbacks", "loop"},
     {"build", "runs"},

@@ -1,7 +1,7 @@
 """A run directory: all there is to know of one run. It can be moved: no file in it names its place.
 
 config.yaml (resolved, with the choices made), status.json, metrics.json, checkpoints/{last,best}.ckpt, images/*.png,
-TensorBoard's event files, train.log.
+TensorBoard's event files, projector_config.pbtxt and projector/ (which it reads too), train.log.
 """
 
 import json

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from rich.console import Console
 
+from vae_cli.advice import collapsed, unfinished
 from vae_cli.build import build_data, build_experiment, rehearse
 from vae_cli.callbacks.checkpoints import (
     AtomicCheckpointIO,
@@ -24,7 +25,9 @@ from vae_cli.callbacks.checkpoints import (
     Interruption,
     load_checkpoint,
 )
+from vae_cli.callbacks.codes import Codes
 from vae_cli.callbacks.latents import Latents
+from vae_cli.callbacks.layout import add_layout
 from vae_cli.callbacks.pictures import Pictures
 from vae_cli.callbacks.progress import ProgressBar
 from vae_cli.callbacks.scalars import Scalars
@@ -37,8 +40,6 @@ from vae_cli.experiment import Experiment
 from vae_cli.loop import StepLoop
 from vae_cli.precision import MixedInNetworks
 from vae_cli.runs import RunDirectory
-from vae_cli.schedules import FINAL_STEP
-from vae_cli.types import Schedule
 
 log = logging.getLogger("vae_cli")
 
@@ -142,7 +143,8 @@ class _Run:
         self._logger = TensorBoard(directory.path, purge_step=place.step + 1 if resuming else None)
         self._interruption = Interruption(at_once=lambda: self._write_status("interrupted", "at once"))
         epochs = place.epochs if self.spent else budget.max_epochs  # no more than there are: none is trained
-        self._trainer = _trainer(config, epochs, directory, self._logger, self._interruption)
+        self._latents = Latents()
+        self._trainer = _trainer(config, epochs, directory, self._logger, self._latents, self._interruption)
         self._data.share(self._trainer.global_rank, self._trainer.world_size)
         if place.inside_epoch and place.world != self._trainer.world_size:
             raise ConfigError(
@@ -182,16 +184,15 @@ class _Run:
     def _fit_and_test(self) -> Outcome:
         trainer, directory = self._trainer, self._directory
         log.info("training from step %d", self._first_step)
-        for text in _unfinished(self.experiment.objective.schedules, self._last_step()):
-            log.warning("%s", text)
-            if self.writes:
-                print(f"warning: {text}", file=sys.stderr)
+        schedules = self.experiment.objective.schedules
+        self._warn(unfinished(schedules, self._last_step()))
         try:
             trainer.fit(self.experiment, datamodule=self._data, ckpt_path=self._checkpoint, weights_only=True)
         except Interrupted:
             log.info("interrupted after step %d", trainer.global_step)
             return Outcome(directory.path, "interrupted", trainer.global_step, "", {}, signal=self._interruption.signal)
         step, epochs = trainer.global_step, self._data.train.completed_epochs
+        self._warn(collapsed(self._config, schedules, self._latents.active, step))
         best = directory.checkpoints / "best.ckpt"
         weights = f"last (step {step})"
         if best.exists():
@@ -205,6 +206,13 @@ class _Run:
                 {"unit": "nats per example", "weights": weights, "steps": step, "epochs": epochs, "test": figures}
             )
         return Outcome(directory.path, "finished", step, weights, figures, signal=self._interruption.signal)
+
+    def _warn(self, texts: Iterator[str]) -> None:
+        """In the log, and where the user sees them."""
+        for text in texts:
+            log.warning("warning: %s", text)
+            if self.writes:
+                print(f"warning: {text}", file=sys.stderr)
 
     def _last_step(self) -> int:
         """Of the budget, which limits epochs, steps or both."""
@@ -230,6 +238,7 @@ class _Run:
         if self.writes:
             hyperparameters = _hyperparameters(self._config, choices)
             start_session(self._logger.experiment, hyperparameters, OmegaConf.to_yaml(self._config, resolve=True))
+            add_layout(self._logger.experiment, self.experiment.objective)
 
     def _write_status(self, state: str, reason: str | None = None) -> None:
         if self.writes:
@@ -259,12 +268,17 @@ class _LogFile(logging.FileHandler):
 
 
 def _trainer(
-    config: DictConfig, max_epochs: int, directory: RunDirectory, logger: TensorBoard, interruption: Interruption
+    config: DictConfig,
+    max_epochs: int,
+    directory: RunDirectory,
+    logger: TensorBoard,
+    latents: Latents,
+    interruption: Interruption,
 ) -> Trainer:
     settings, logs = config.trainer, config.logging
-    callbacks: list[Callback] = [Scalars(logs.every_n_steps), Latents()]
+    callbacks: list[Callback] = [Scalars(logs.every_n_steps), latents]
     if logs.pictures_every_n_epochs:
-        callbacks.append(Pictures(directory.images, logs.pictures_every_n_epochs))
+        callbacks += [Pictures(directory.images, logs.pictures_every_n_epochs), Codes(directory.path, directory.images)]
     if _is_first_process() and (logs.progress == "always" or (logs.progress == "auto" and _on_a_terminal())):
         callbacks.append(ProgressBar(Console(stderr=True), settings.max_steps))
     callbacks.append(
@@ -308,17 +322,6 @@ def _accelerator(name: str) -> str:
     if name in ("gpu", "cuda") and not found:
         raise ConfigError(f"trainer.accelerator={name}: there is no CUDA device; use auto or cpu")
     return "cuda" if found and name != "cpu" else "cpu"
-
-
-def _unfinished(schedules: Mapping[str, Schedule], last_step: int) -> Iterator[str]:
-    """What to say of schedules that training ends before."""
-    for name, schedule in schedules.items():
-        reached, end = schedule(last_step - 1), schedule(FINAL_STEP)
-        if reached != end:
-            yield (
-                f"{name} reaches {reached:g} by the last step ({last_step}) and would end at {end:g}, which validation "
-                "and test use: train longer, or let it end sooner"
-            )
 
 
 def _load_weights(experiment: Experiment, source: RunDirectory) -> None:

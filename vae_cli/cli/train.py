@@ -1,5 +1,6 @@
 """vae-train: train a model, continue a run in place (`run=<folder>`), or sweep (`-m`)."""
 
+import logging
 import os
 import signal
 import sys
@@ -32,6 +33,7 @@ _started = time.time()
 
 def main() -> None:
     """Entry point of `vae-train`."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it speaks of its caches where it is first imported
     register()
     run_command(_command, _CONFIG)
 
