@@ -37,7 +37,19 @@ KEYS = {
     for choice in choices
 }
 OWN = [
-    *("beta", "latent_dim", "seed", "name", "init", "run", "trust", "name", "nowhere", "dataset", "optimizer"),
+    *(
+        "beta",
+        "latent_dim",
+        "seed",
+        "name",
+        "init",
+        "run",
+        "trust",
+        "matmul_precision",
+        "nowhere",
+        "dataset",
+        "optimizer",
+    ),
     *(f"trainer.{key}" for key in ROOT["trainer"]),
     *(f"logging.{key}" for key in ROOT["logging"]),
 ]
