@@ -63,7 +63,7 @@ CASES = {
         "MLP 784-400-20, batch 128",
         ("architecture.width=400",),
         (784,),
-        20_000,
+        50_000,
         128,
         20,
         lambda: nn.Sequential(*_dense(784, 400), nn.Linear(400, 40)),
@@ -73,7 +73,7 @@ CASES = {
         "Gated MLP 784-300-300-40, batch 100",
         ("architecture=gated_mlp", "latent_dim=40"),
         (784,),
-        20_000,
+        50_000,
         100,
         40,
         lambda: nn.Sequential(_Gated(784, 300), _Gated(300, 300), nn.Linear(300, 80)),
@@ -83,7 +83,7 @@ CASES = {
         "Convolutions of Burgess et al. (2018), 64 x 64, batch 64",
         ("architecture=burgess", "latent_dim=10"),
         (1, 64, 64),
-        4_000,
+        20_000,
         64,
         10,
         lambda: nn.Sequential(*_halvings(), nn.Flatten(), *_dense(512, 256, 256), nn.Linear(256, 20)),
@@ -173,8 +173,8 @@ def bare_loop(
     return (steps - warm_up) * case.batch_size / (time.perf_counter() - started)
 
 
-def _pythae_loop(case: Case, x: Tensor, steps: int) -> float:
-    """Images a second of one epoch of pythae's trainer, with as many rows as `steps` batches need."""
+def _pythae_loop(case: Case, folder: Path, x: Tensor, steps: int) -> float:
+    """Images a second of pythae's trainer in one epoch over as many rows as `steps` batches need, at most all."""
     from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
     from pythae.models.base.base_utils import ModelOutput
@@ -199,12 +199,12 @@ def _pythae_loop(case: Case, x: Tensor, steps: int) -> float:
             return ModelOutput(reconstruction=torch.sigmoid(self.net(z)))
 
     config = VAEConfig(input_dim=case.shape, latent_dim=case.latent_dim, reconstruction_loss="bce")
-    rows = x[torch.arange(steps * case.batch_size) % len(x)]
+    rows = x[: steps * case.batch_size]
     trainer = BaseTrainer(
         model=VAE(config, encoder=Encoder(), decoder=Decoder()),
         train_dataset=BaseDataset(rows, torch.zeros(len(rows))),
         training_config=BaseTrainerConfig(
-            output_dir="/tmp/pythae", num_epochs=1, per_device_train_batch_size=case.batch_size, no_cuda=True
+            output_dir=str(folder), num_epochs=1, per_device_train_batch_size=case.batch_size, no_cuda=True
         ),
         callbacks=[],
     )

@@ -58,7 +58,7 @@ def _contestants(case: Case, folder: Path, x: torch.Tensor, arguments: argparse.
     for name, variant in variants.items():
         found[f"bare loop, {name}"] = functools.partial(_bare, case, x, {**variant, **common})
     if pythae_loop is not None:
-        found["pythae"] = functools.partial(pythae_loop, case, x)
+        found["pythae"] = functools.partial(pythae_loop, case, folder, x)
     return found
 
 
