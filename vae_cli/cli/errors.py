@@ -104,6 +104,8 @@ def _first_line(error: BaseException) -> str:
     kind = re.search(r"could not be converted to (\w+)$", line)
     if kind and kind[1] in _KINDS:
         return f"{_KINDS[kind[1]]} is needed"
+    if "is not a valid bool" in line:
+        return "true or false is needed"
     return "a list is needed" if line.endswith("is not a ListConfig, list or tuple.") else line
 
 
