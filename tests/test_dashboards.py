@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -24,12 +25,12 @@ from torch.distributions import Independent, Normal
 from vae_cli.advice import collapsed
 from vae_cli.build import build_data, build_experiment
 from vae_cli.callbacks.codes import cloud
-from vae_cli.callbacks.latents import trace_of_many
+from vae_cli.callbacks.latents import _of_a_site, posteriors, rows_of_many
 from vae_cli.callbacks.projector import sheet, small, write_projector
 from vae_cli.callbacks.scatter import Cloud, scatter
 from vae_cli.distributions.delta import Delta
 from vae_cli.schedules import constant, linear
-from vae_cli.types import Batch, Site
+from vae_cli.types import Site
 
 # ---- scatter ---------------------------------------------------------------------------------------------------------
 
@@ -44,9 +45,16 @@ MEANS = torch.tensor([[0.0, 1, 5, 0.5], [0, -1, 5, -0.5], [0, 1, 5, 0.5], [0, -1
 SCALES = [1.0, 0.5, 1.0, 0.01]
 
 
+def test_the_style_of_a_user_changes_nothing():
+    found = cloud("z", _of_a_site(site(MEANS, SCALES)), None, bounds=True)
+    plain = scatter(found)
+    with matplotlib.rc_context({"text.usetex": True, "axes.facecolor": "black"}):
+        assert torch.equal(scatter(found), plain)
+
+
 def test_the_two_dimensions_of_largest_kl_are_shown():
     """KL = (m^2 + s^2 - 1) / 2 - ln s: here 0, 0.818, 12.5 and 4.23 nats; by variance it would be 1 and 3."""
-    found = cloud("z", site(MEANS, SCALES), Batch(torch.zeros(4, 2), torch.tensor([3, 1, 3, 1])), bounds=True)
+    found = cloud("z", _of_a_site(site(MEANS, SCALES)), torch.tensor([3, 1, 3, 1]), bounds=True)
     assert found.axes == ["z_2 (12.50 nats)", "z_3 (4.23 nats)"]
     assert np.array_equal(found.points, MEANS[:, [2, 3]].numpy())
     assert found.labels is not None
@@ -58,17 +66,17 @@ def test_the_two_dimensions_of_largest_kl_are_shown():
 def test_codes_are_ranked_by_variance(codes):
     known = site(MEANS, SCALES, prior=2.0)
     latent = known if codes == "without a bound" else Site(MEANS[None], Delta(MEANS), known.p)
-    found = cloud("z", latent, Batch(MEANS), bounds=False)
+    found = cloud("z", _of_a_site(latent), None, bounds=False)
     assert found.axes == ["z_1 (variance 1)", "z_3 (variance 0.25)"]
     assert not found.standard_prior
 
 
 def test_only_a_standard_normal_prior_is_drawn():
-    assert not cloud("z", site(MEANS, SCALES, prior=2.0), Batch(MEANS), bounds=True).standard_prior
+    assert not cloud("z", _of_a_site(site(MEANS, SCALES, prior=2.0)), None, bounds=True).standard_prior
 
 
 def test_one_dimension_has_one_axis():
-    found = cloud("z", site(MEANS[:, 1:2], [1.0]), Batch(MEANS), bounds=True)
+    found = cloud("z", _of_a_site(site(MEANS[:, 1:2], [1.0])), None, bounds=True)
     assert found.axes == ["z_0 (0.50 nats)"]
     assert found.points.shape == (4, 1)
 
@@ -166,9 +174,20 @@ def test_examples_are_taken_from_all_over_the_split(tmp_path):
     np.savez(tmp_path / "many.npz", x=np.zeros((4000, 1, 3, 3), np.uint8), y=np.arange(4000) % 2)
     config = composed([*small_overrides(tmp_path / "many.npz"), "dataset.val=0.5"])
     data = build_data(config)
-    trace = trace_of_many(build_experiment(config, data), data)
-    assert trace.batch.index is not None
-    assert trace.batch.index.tolist() == list(range(0, 2000, 2))
+    assert rows_of_many(data).tolist() == list(range(0, 2000, 2))
+
+
+def test_a_few_examples_at_a_time_say_what_all_at_once_say(small):
+    config = composed([*small, "dataset.eval_batch_size=4"])
+    data = build_data(config)
+    experiment = build_experiment(config, data).eval()
+    with torch.no_grad():
+        found = posteriors(experiment, data, torch.arange(11))["z"]
+        site_ = experiment.model(data.val.peek(torch.arange(11))).sites["z"]
+    torch.testing.assert_close(found.means, site_.q.mean)
+    assert found.kl is not None
+    assert float(found.kl.sum()) == pytest.approx(float(site_.kl().mean()), rel=1e-5)
+    assert found.active == int((site_.q.mean.var(0, correction=0) > 0.01).sum())
 
 
 def test_the_projector_shows_posterior_means_labels_and_images(run):

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import numpy as np
+import pytest
 import torch
 
 
@@ -21,3 +23,20 @@ def test_two_processes(small, tmp_path):
     more = [sys.executable, "-m", "vae_cli.cli.train", "run=run", "trainer.max_epochs=3", "trainer.devices=1"]
     done = subprocess.run(more, capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", [3, 4, 50])
+def test_what_one_process_alone_sees_is_told_in_one_line(tmp_path, row):
+    """A value beyond all others in one example: one process has it in its share, the other waits for no gradient."""
+    x = np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32)
+    x[row] = 1e25
+    np.save(tmp_path / "x.npy", x)
+    words = ["dataset=arrays", f"dataset.path={tmp_path / 'x.npy'}", "likelihood=gaussian", "latent_dim=2"]
+    words += ["dataset.batch_size=20", "trainer.accelerator=cpu", "trainer.devices=2", "hydra.run.dir=run"]
+    command = [sys.executable, "-m", "vae_cli.cli.train", *words, "trainer.max_epochs=3"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert " is inf " in line or " is nan " in line or " is -inf " in line
+    assert line.removeprefix("error: ") in json.loads((tmp_path / "run" / "status.json").read_text())["reason"]

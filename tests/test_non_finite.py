@@ -58,6 +58,25 @@ def test_weights_that_are_lost_while_the_loss_is_finite(small, tmp_path, monkeyp
     assert finite(last)
 
 
+def test_gradients_whose_square_is_no_number(small, tmp_path):
+    """Adam would divide by infinity for ever: weights that never move again, under a loss that is finite."""
+    np.save(tmp_path / "x.npy", 1e10 * np.random.default_rng(0).normal(size=(75, 16)).astype(np.float32))
+    words = [*small, f"dataset.path={tmp_path / 'x.npy'}", "likelihood=gaussian"]
+    with pytest.raises(TrainingError, match=r"gradients overflow: the optimiser's exp_avg_sq of model\.\S+ is"):
+        trained(words, tmp_path / "run")
+
+
+def test_a_test_example_beyond_the_model_is_told_as_one(small, tmp_path, monkeypatch):
+    original = Experiment.test_step
+
+    def far(self, batch, batch_idx):
+        original(self, batch._replace(x=batch.x * torch.inf), batch_idx)
+
+    monkeypatch.setattr(Experiment, "test_step", far)
+    with pytest.raises(TrainingError, match=r"test/\S+ is \S+ at step 18: training is complete, and some test example"):
+        trained(small, tmp_path / "run")
+
+
 def test_a_validation_that_is_not_finite_keeps_the_last_checkpoint(small, tmp_path, monkeypatch):
     loss_is_nan_at(2**63 - 1, monkeypatch)
     monkeypatch.setattr("vae_cli.training.rehearse", lambda experiment, data: None)

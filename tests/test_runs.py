@@ -7,7 +7,7 @@ import yaml
 from conftest import resumed, trained
 
 from vae_cli import __version__
-from vae_cli.errors import ConfigError
+from vae_cli.errors import ConfigError, TrainingError, is_out_of_memory
 from vae_cli.runs import RunDirectory
 
 
@@ -66,7 +66,7 @@ def change(run, edit):
 
 def test_another_format_is_named(run):
     change(run, lambda content: content["recorded"].update(format=99, version="9.9"))
-    with pytest.raises(ConfigError, match=r"written by version 9\.9 in another format"):
+    with pytest.raises(ConfigError, match=r"written by version 9\.9 in format 99, and this is"):
         resumed(run)
 
 
@@ -106,3 +106,9 @@ def test_checkpoints_hold_no_code(run):
 
     for name in ("last", "best"):
         torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def test_the_words_of_another_error_are_not_taken_for_want_of_memory():
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    assert not is_out_of_memory(TrainingError("/data/out of memory/a.png cannot be read as a picture"))

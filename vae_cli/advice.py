@@ -37,19 +37,24 @@ def collapsed(
     for name, (units, dimensions) in active.items():
         if units <= min(_FEW, dimensions // _SHARE):
             yield (
-                f"posterior collapse: {units or 'none'} of the {dimensions} dimensions of {name} "
-                f"{'are' if units > 1 else 'is'} active after {step} steps, so the decoder hardly uses {name}: try "
-                f"{', '.join(_remedies(config))}, or a longer run"
+                f"posterior collapse: {_told(units, dimensions)} of {name} {'are' if units > 1 else 'is'} active after "
+                f"{step} steps, so the decoder hardly uses {name}: try {', '.join(_remedies(config))}, or a longer run"
             )
+
+
+def _told(units: int, dimensions: int) -> str:
+    if dimensions == 1:
+        return "not even the one dimension"
+    return f"{units or 'none'} of the {dimensions} dimensions"
 
 
 def _remedies(config: DictConfig) -> Iterator[str]:
     """Those that this config has a key for."""
     objective = config.objective
-    if "beta" in objective:
+    if objective.get("beta", 0) > 0:
         yield f"a beta below {objective.beta:g}"
-    if not objective.get("warmup_steps", 1):
-        yield "objective.warmup_steps"
+        if not objective.get("warmup_steps", 1):
+            yield "objective.warmup_steps"
     if not objective.get("free_bits", 1):
         yield "objective.free_bits"
     if "capacity" in objective:

@@ -17,6 +17,7 @@ def compile_networks(model: nn.Module) -> None:
         ConfigError: where there is no C++ compiler.
     """
     _check_compiler()
+    torch._dynamo.reset()  # noqa: SLF001 (its documented name; a sweep compiles one job after another)
     networks = [module for module in model.modules() if isinstance(module, Network)]
     alone = [network for network in networks if not any(inner in networks for inner in list(network.modules())[1:])]
     # torch counts the compilations of one forward over all networks of a class, and gives up after eight

@@ -5,7 +5,7 @@ it. The sums are part of the checkpoint: a resumed run logs what the uninterrupt
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -81,7 +81,7 @@ class Experiment(LightningModule):
         seed(self.device, self._seed, "step", self.global_step, self.global_rank)
         terms = self.objective(self.model, batch, self.schedule_values(self.global_step))
         values = _values(terms)
-        if self.device.type == "cpu":  # elsewhere the host would wait for the device: `drain` finds out
+        if self.device.type == "cpu" and self.trainer.world_size == 1:  # else waiting for others: `drain` finds out
             _refuse_non_finite(dict(zip(terms, values.tolist(), strict=True)), f"step {self.global_step + 1}")
         self._training_sums.add(list(terms), values, len(batch.x))
         return terms["loss"]
@@ -110,19 +110,26 @@ class Experiment(LightningModule):
         """Keeps the sums that wait to be logged.
 
         Raises:
-            TrainingError: where they or a weight are no finite numbers, so that the checkpoint before stays.
+            TrainingError: where they, a weight or what the optimiser keeps are no finite numbers, so that the
+                checkpoint before stays.
         """
         sums = self._training_sums.over_processes(self.trainer.strategy.reduce)
         _refuse_non_finite(sums.means(), f"step {self.global_step} or shortly before")
-        self._refuse_lost_weights()
+        after = f"after step {self.global_step}"
+        _refuse_lost(dict(self.named_parameters()), f"the weights {{}} are not finite {after}")
+        _refuse_lost(
+            dict(self._kept_by_optimizers()), f"gradients overflow: the optimiser's {{}} is not finite {after}"
+        )
         checkpoint["training_sums"] = sums.state()
 
-    def _refuse_lost_weights(self) -> None:
-        """A finite loss may have gradients that are not; the weights then are lost before the next loss tells."""
-        weights = [parameter for parameter in self.parameters() if parameter.is_floating_point()]
-        if not torch.stack([weight.detach().isfinite().all() for weight in weights]).all():
-            lost = next(name for name, weight in self.named_parameters() if not weight.isfinite().all())
-            raise TrainingError(f"the weights {lost} are not finite after step {self.global_step}: {_STOPPED}")
+    def _kept_by_optimizers(self) -> Iterator[tuple[str, Tensor]]:
+        """Moments of gradients, by name: where one overflows, its weights never move again, and the loss is finite."""
+        names: dict[Tensor, str] = {parameter: name for name, parameter in self.named_parameters()}
+        for optimizer in self.trainer.optimizers:
+            for parameter, state in optimizer.state.items():
+                for key, value in state.items():
+                    if isinstance(value, Tensor):
+                        yield f"{key} of {names[parameter]}", value
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes them up again."""
@@ -154,13 +161,23 @@ def _refuse_non_finite(values: Mapping[str, float], when: str, split: str = "tra
     """TrainingError that names the term, the parts of the bound before their sums."""
     wrong = [name for name in reversed(list(values)) if not math.isfinite(values[name])]
     if wrong:
-        raise TrainingError(f"{split}/{wrong[0]} is {values[wrong[0]]} at {when}: {_STOPPED}")
+        what_now = _TRAINED if split == "test" else _STOPPED
+        raise TrainingError(f"{split}/{wrong[0]} is {values[wrong[0]]} at {when}: {what_now}")
+
+
+def _refuse_lost(tensors: Mapping[str, Tensor], text: str) -> None:
+    """TrainingError with the name of the first that is not finite in the text, found with one look at the device."""
+    real = {name: tensor.detach() for name, tensor in tensors.items() if tensor.is_floating_point()}
+    if real and not torch.stack([tensor.isfinite().all() for tensor in real.values()]).all():
+        lost = next(name for name, tensor in real.items() if not tensor.isfinite().all())
+        raise TrainingError(f"{text.format(lost)}: {_STOPPED}")
 
 
 _STOPPED = (
-    "training stopped and the last checkpoint is kept; "
-    "try a smaller optimizer.lr, trainer.gradient_clip_val, or a likelihood of another scale"
+    "training stopped, and no checkpoint holds it; start anew, from weights that a checkpoint holds with init=<run>, "
+    "with a smaller optimizer.lr, trainer.gradient_clip_val, a likelihood of another scale, or x scaled"
 )
+_TRAINED = "training is complete, and some test example is beyond the model: look for outliers, or scale x"
 
 
 class Sums:

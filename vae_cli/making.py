@@ -11,21 +11,20 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
-from vae_cli.errors import ConfigError, is_out_of_memory
+from vae_cli.errors import ConfigError
 
 
 def made(node: DictConfig, name: str) -> Any:
     """What a node describes, its values of the types that the constructor asks for.
 
-    Our own errors, and those for want of memory, come as they are, not wrapped by Hydra.
+    Errors come as they are, not wrapped by Hydra: only then is it seen whose they are.
     """
     _check_node(node, name)
     try:
         return instantiate(node, _convert_="all")
     except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, ConfigError) or (isinstance(cause, Exception) and is_out_of_memory(cause)):
-            raise cause from None
+        if error.__cause__ is not None:
+            raise error.__cause__ from None
         raise
 
 

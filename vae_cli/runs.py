@@ -98,8 +98,8 @@ class RunDirectory:
             raise ConfigError(f"{self.path / 'config.yaml'} is damaged: {' '.join(str(error).split())}") from error
         if written[0] != _FORMAT:
             raise ConfigError(
-                f"{self.path} was written by version {written[1]} in another format: "
-                f"this is {__version__}, install that version to read it"
+                f"{self.path} was written by version {written[1]} in format {written[0]}, and this is {__version__} "
+                f"with format {_FORMAT}: install that version, or start a new run from its weights, init={self.path}"
             )
         _check_targets(content, trust, self.path)
         return config, record

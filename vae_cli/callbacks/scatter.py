@@ -1,6 +1,6 @@
 """Points of a latent space on a plane, coloured by label; or on a line, as a histogram.
 
-Drawn on a canvas of its own: no display, no window, no state of matplotlib that others share.
+Drawn on a canvas of its own, in matplotlib's own style: no display, no window, no settings of the user's.
 """
 
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import matplotlib
 import numpy as np
 import torch
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -39,6 +40,11 @@ class Cloud:
 
 def scatter(cloud: Cloud) -> Tensor:
     """The picture, [3, H, W], uint8."""
+    with style.context("default"):
+        return _drawn(cloud)
+
+
+def _drawn(cloud: Cloud) -> Tensor:
     figure = Figure(_INCHES, dpi=_DOTS, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -104,7 +110,7 @@ def _colours(labels: np.ndarray | None, points: int) -> np.ndarray:
     if labels is None:
         return np.tile(_BLUE, (points, 1))
     if palette := _palette(labels):
-        return np.array([palette[int(label)] for label in labels])
+        return np.array([palette[max(int(label), -1)] for label in labels])
     return np.where(labels[:, None] < 0, _GREY, _scale(labels).to_rgba(labels))
 
 

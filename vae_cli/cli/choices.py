@@ -4,8 +4,11 @@ from importlib.resources import files
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString
 
 from vae_cli.errors import ConfigError
+
+_PRESETS = ("model", "experiment")  # without them, the axes are as the root says
 
 
 def check_choices(arguments: list[str]) -> None:
@@ -18,11 +21,19 @@ def check_choices(arguments: list[str]) -> None:
     """
     words: list[str] = get_args_parser().parse_known_args(arguments)[0].overrides
     for word, override in zip(words, OverridesParser.create().parse_overrides(words), strict=True):
-        if override.is_delete() and not word.startswith("~hydra"):
+        key = override.key_or_group
+        if override.is_delete() and not key.startswith("hydra") and key not in _PRESETS:
             raise ConfigError(f"{word}: every key is needed; set another value")
-        named = override.is_sweep_override() or isinstance(override.value(), str)
-        if override.key_or_group in groups() and not named:
+        if (key in groups() or key.startswith("hydra/")) and not override.is_delete() and not _are_names(override):
             raise ConfigError(f"{word}: the name of a choice is needed; --help shows them all")
+
+
+def _are_names(override: Override) -> bool:
+    """Whether the value is a word, or each value of a sweep is."""
+    value = override.value()
+    if isinstance(value, ChoiceSweep):
+        return all(isinstance(one, str | QuotedString) for one in value.list)
+    return isinstance(value, str | Glob)
 
 
 def typed_choices(arguments: list[str]) -> list[str]:

@@ -40,6 +40,8 @@ def continuing_arguments(arguments: list[str]) -> tuple[list[str], dict[str, Any
     folder = values["run"]
     if folder is None:
         return arguments, {}
+    if folder == "":
+        raise ConfigError("run=: name the folder of a run")
     if {"-m", "--multirun"} & set(arguments) or any(override.is_sweep_override() for override in overrides):
         raise ConfigError("run= continues one run with one value for each key: leave out -m and lists of values")
     trust = values.get("trust") or []

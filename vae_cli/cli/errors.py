@@ -51,7 +51,9 @@ def is_users(error: Exception) -> bool:
 
 
 def print_error(error: Exception, config_name: str) -> None:
-    """One line on standard error."""
+    """One line on standard error, from the first of several processes."""
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return
     print(f"error: {' '.join(_explain(error, config_name).split())}", file=sys.stderr)
 
 

@@ -29,10 +29,14 @@ _CONFIG = "train"
 _status = 0  # of the process; not 0 as soon as one job failed or was interrupted
 _place: dict[str, Any] = {}  # where the data of a continued run now lies
 _started = time.time()
+_folder = Path()  # from which the user sees the run, wherever a job goes
 
 
 def main() -> None:
     """Entry point of `vae-train`."""
+    global _folder
+    _folder = Path.cwd()
+    os.environ["MPLBACKEND"] = "agg"  # we open no window, whatever the user's other programs do
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it speaks of its caches where it is first imported
     register()
     run_command(_command, _CONFIG)
@@ -97,7 +101,7 @@ def _job(config: DictConfig, directory: RunDirectory) -> "Outcome":
 
 def _report(outcome: "Outcome") -> None:
     """Prints the last lines; ConfigError where they cannot be printed."""
-    place = os.path.relpath(outcome.directory)
+    place = os.path.relpath(outcome.directory, _folder)
     try:
         for line in _last_lines(outcome, place):
             print(line, flush=True)

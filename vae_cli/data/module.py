@@ -42,6 +42,11 @@ class DataModule(LightningDataModule):
         self.val = Loader(data.val, batch_size=eval_batch_size, shuffle=False, **common)
         self.test = Loader(data.test, batch_size=eval_batch_size, shuffle=False, **common)
 
+    @property
+    def eval_batch_size(self) -> int:
+        """Examples a validation or test step."""
+        return self._sizes["eval_batch_size"]
+
     def share(self, rank: int, world: int) -> None:
         """Serve one process of several; ConfigError where batches cannot be shared out evenly."""
         for name, value in self._sizes.items():
