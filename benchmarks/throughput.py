@@ -70,9 +70,9 @@ def _alternate(
     contestants: Mapping[str, Contestant], rounds: int, seconds: float, batch: int
 ) -> dict[str, list[float]]:
     """Images a second of each, by round; each takes about `seconds` a round."""
-    steps = dict.fromkeys(contestants, 100)
+    steps: dict[str, int] = {}
     for name, contestant in contestants.items():  # the first, untimed round also tells how many steps to take
-        steps[name] = max(200, round(contestant(300) * seconds / batch / 50) * 50)
+        steps[name] = max(100, round(contestant(WARM_UP + 100) * seconds / batch / 50) * 50)
     speeds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, contestant in contestants.items():
