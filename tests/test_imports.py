@@ -23,7 +23,7 @@ LAYERS = [
     {"experiment", "precision"},
     {"callbacks"},
     {"build", "runs"},
-    {"training"},
+    {"training", "sweeps"},
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

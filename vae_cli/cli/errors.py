@@ -16,6 +16,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vae_cli.errors import ConfigError, TrainingError
 
+_LAUNCHERS = {
+    "joblib": "hydra-joblib-launcher",
+    "submitit_local": "hydra-submitit-launcher",
+    "submitit_slurm": "hydra-submitit-launcher",
+}
 _TRACEBACK = "HYDRA_FULL_ERROR"  # set to 1 by a user who wants tracebacks
 
 
@@ -38,17 +43,18 @@ def run_command(command: Callable[[], int], config_name: str) -> None:
     sys.exit(status)
 
 
-def is_users(error: Exception) -> bool:
+def is_users(error: BaseException) -> bool:
     """Whether it is the user who can put it right."""
     return isinstance(error, ConfigError | TrainingError | OSError | HydraException | OmegaConfBaseException)
 
 
 def print_error(error: Exception, config_name: str) -> None:
     """One line on standard error."""
-    print(f"error: {' '.join(_explain(error, config_name).split())}", file=sys.stderr)
+    print(f"error: {' '.join(explain(error, config_name).split())}", file=sys.stderr)
 
 
-def _explain(error: Exception, config_name: str) -> str:
+def explain(error: BaseException, config_name: str) -> str:
+    """What it says to a user, and what would work."""
     text = str(error)
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r}: {error.message.split('See https')[0]}"
@@ -60,6 +66,8 @@ def _explain(error: Exception, config_name: str) -> str:
     if choice := re.search(r"Could not find '([^']+)'.*Available options in '([^']+)':(.*)", text, re.DOTALL):
         group, options = choice[2], choice[3].split("Config search path")[0].split()
         name = choice[1].removeprefix(f"{group}/")
+        if group == "hydra/launcher" and name in _LAUNCHERS:
+            return f"hydra/launcher={name} is not installed: pip install {_LAUNCHERS[name]}"
         return f"unknown {group} {name!r}{_did_you_mean(name, options)} The choices are: {', '.join(options)}"
     if typed := re.match(r"Error merging override (\S+)\s+(.*?)\s+full_key", text, re.DOTALL):
         return f"{typed[1]}: {typed[2]}"
