@@ -78,6 +78,8 @@ def explain(error: BaseException, config_name: str) -> str:
 
 def _did_you_mean(word: str, known: list[str]) -> str:
     """The nearest names, comparing whole keys and last parts."""
+    if word in known:
+        return ": the part that was chosen has none; --cfg job shows what it has."
     by_last_part = {key.rpartition(".")[2]: key for key in reversed(known)}
     near = difflib.get_close_matches(word, known, n=3)
     near += [by_last_part[part] for part in difflib.get_close_matches(word.rpartition(".")[2], by_last_part, n=3)]

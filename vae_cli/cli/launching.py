@@ -5,11 +5,15 @@ Other places come with plugins for Hydra: `joblib` and `submitit_slurm`.
 
 import multiprocessing
 import os
+import signal
+import time
 from collections.abc import Sequence
 from importlib import import_module
+from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from hydra import version
@@ -87,9 +91,20 @@ def run_one(setup: Setup, words: Sequence[str], number: int, folder: Path) -> No
 
 
 def _alone(setup: Setup, words: Sequence[str], number: int) -> None:
-    """In a process group of its own: Ctrl-C reaches the sweep, which tells its jobs."""
+    """In a process group of its own, since Ctrl-C is for the sweep, which tells its jobs."""
     os.setpgid(0, 0)
+    Thread(target=_stop_with_parent, daemon=True).start()
     run_one(setup, words, number, Path.cwd())
+
+
+def _stop_with_parent() -> None:
+    """Save and stop when the process of the sweep is no more."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    while True:  # a job that has not begun to listen ends here; one that has saves and stops
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
 
 
 def _reap(running: dict[Any, BaseProcess]) -> None:

@@ -7,7 +7,6 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from multiprocessing import parent_process
 from typing import TYPE_CHECKING
 
 from hydra.conf import HydraConf
@@ -93,13 +92,12 @@ def _output_to(directory: RunDirectory) -> Iterator[None]:
 
 @contextmanager
 def _stopping_with(sweep: SweepFolder, call: str) -> Iterator[None]:
-    """While inside, SIGTERM to this process as soon as the sweep is stopped or its process is no more."""
+    """While inside, SIGTERM to this process as soon as the sweep is stopped."""
     over = threading.Event()
 
     def watch() -> None:
-        parent = parent_process()
         while not over.wait(_WATCH):
-            if sweep.stopped_by(call) is not None or (parent is not None and not parent.is_alive()):
+            if sweep.stopped_by(call) is not None:
                 os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -208,11 +208,14 @@ def _folder(master: DictConfig, words: Sequence[str], asked: Sequence[_Asked]) -
     fixed = {_key(word): word.partition("=")[2] for word in words}
     if "name" in fixed:
         return root / fixed["name"]
-    choices, swept = master.hydra.runtime.choices, dict.fromkeys(key for one in asked for key in one.job.swept)
-    search = choices.get("search")
-    parts = [choices[axis] for axis in ("model", "dataset") if axis not in swept]
-    parts += [search] if search else [key.rpartition(".")[2] for key in swept]
-    rest = sorted(word for word in words if _key(word) not in swept and identity.counts(_key(word)))
+    settings, choices = master.hydra.sweeper, master.hydra.runtime.choices
+    swept = dict.fromkeys(key for one in asked for key in one.job.swept)
+    searched = {"model", *settings.params, *(key for space in settings.models.values() for key in space)}
+    varied = {*swept, *(searched if choices.get("search") else ())}
+    first = {_key(word): word.partition("=")[2] for word in asked[0].job.words}
+    parts = [first.get(axis, choices[axis]) for axis in ("model", "dataset") if axis not in swept]
+    parts += [choices["search"]] if choices.get("search") else [key.rpartition(".")[2] for key in swept]
+    rest = sorted(word for word in words if _key(word) not in varied and identity.counts(_key(word)))
     return root / "_".join([*parts, identity.digest(rest)[:4]])
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vae_cli.cli import sweeping
@@ -47,7 +46,7 @@ def _command() -> int:
 def job(config: DictConfig) -> None:
     """One run, alone or of a sweep."""
     directory = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
+    if HydraConfig.get().sweeper.call is not None:
         run_sweep_job(config, directory, HydraConfig.get(), lambda: _begin(config, directory))
     else:
         _run_alone(config, directory)

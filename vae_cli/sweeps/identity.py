@@ -49,10 +49,10 @@ def readable(swept: Mapping[str, str]) -> str:
 
 
 def _part(key: str, value: str) -> str:
-    word = re.sub(r"[^\w.-]+", "-", value).strip("-")
     last = key.rpartition(".")[2]
     if re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", value):
-        return f"{last}{word}"
+        return f"{last}{float(value):g}".replace("+", "")
+    word = re.sub(r"[^\w.-]+", "-", value).strip("-")
     return word if "." not in key and value.isidentifier() else f"{last}-{word}"
 
 
