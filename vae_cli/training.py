@@ -170,7 +170,7 @@ class _Run:
 
     def _fit_and_test(self) -> Outcome:
         trainer, directory = self._trainer, self._directory
-        log.info("training from step %d", self._first_step)
+        log.info("training from step %d, threads: %d", self._first_step, torch.get_num_threads())
         for text in _unfinished(self.experiment.objective.schedules, self._last_step()):
             log.warning("%s", text)
             if self.writes:

@@ -216,7 +216,7 @@ def _folder(master: DictConfig, words: Sequence[str], asked: Sequence[_Asked]) -
     parts = [first.get(axis, choices[axis]) for axis in ("model", "dataset") if axis not in swept]
     parts += [choices["search"]] if choices.get("search") else [key.rpartition(".")[2] for key in swept]
     rest = sorted(word for word in words if _key(word) not in varied and identity.counts(_key(word)))
-    return root / "_".join([*parts, identity.digest(rest)[:4]])
+    return root / "_".join([*map(str, parts), identity.digest(rest)[:4]])
 
 
 def _record(folder: SweepFolder, asked: Sequence[_Asked]) -> None:
