@@ -27,7 +27,7 @@ from omegaconf import DictConfig, flag_override
 
 from vae_cli.cli.continuing import quoted
 from vae_cli.cli.errors import explain, is_users
-from vae_cli.cli.launching import jobs_at_once
+from vae_cli.cli.launching import Setup, jobs_at_once
 from vae_cli.cli.recipe import check_recipe
 from vae_cli.cli.schema import check
 from vae_cli.cli.sweep_display import Display, counts, named_best
@@ -65,7 +65,7 @@ def sweep(context: HydraContext, task: TaskFunction, master: DictConfig) -> None
 
     """
     global status
-    retry = _retry(master)
+    retry, threads = _retry(master), _threads(master)
     asked, folder = _asked((context, master))
     if all(one.refusal for one in asked):
         raise ConfigError(asked[0].refusal or "no job was asked for")
@@ -75,7 +75,7 @@ def sweep(context: HydraContext, task: TaskFunction, master: DictConfig) -> None
     call = f"{platform.node()}-{os.getpid()}"
     with Display(folder, jobs, to_do), _listening(folder, call):
         if to_do:
-            _launch(context, task, master, folder, call, to_do)
+            _launch((context, task, master), folder, call, threads, to_do)
     stopped = folder.stopped_by(call)
     folder.forget(call)
     write_summary(folder)
@@ -248,13 +248,15 @@ def _is_to_do(folder: SweepFolder, one: _Asked, retry: bool) -> bool:
 # ---- running --------------------------------------------------------------------------------------------------------
 
 
-def _launch(
-    context: HydraContext, task: TaskFunction, master: DictConfig, folder: SweepFolder, call: str, jobs: Sequence[Job]
-) -> None:
+def _launch(setup: Setup, folder: SweepFolder, call: str, threads: int | None, jobs: Sequence[Job]) -> None:
     """By whichever launcher Hydra is configured with."""
-    place, threads = str(folder.path.absolute()), _threads(master)
-    settings = [f"dir={quoted(place)}"], [f"call={quoted(call)}", f"threads={'null' if threads is None else threads}"]
-    words = [f"hydra.sweep.{setting}" for setting in settings[0]] + [f"hydra.sweeper.{one}" for one in settings[1]]
+    context, task, master = setup
+    place = str(folder.path.absolute())
+    words = [
+        f"hydra.sweep.dir={quoted(place)}",
+        f"hydra.sweeper.call={quoted(call)}",
+        f"hydra.sweeper.threads={'null' if threads is None else threads}",
+    ]
     with flag_override(master, "readonly", False):
         master.hydra.sweep.dir, master.hydra.sweeper.call = place, call
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=master)
