@@ -3,9 +3,9 @@
 import sys
 
 
-def leaves(**settings):
+def leaves(*parts, **settings):
     sys.exit(3)
 
 
-def breaks(**settings):
+def breaks(*parts, **settings):
     raise RuntimeError("out of memory:\nasked for more than there is")

@@ -244,22 +244,24 @@ def test_every_failure_is_recorded_and_the_others_go_on(tmp_path, small):
 
 def test_failures_are_told_with_the_command_that_runs_them_again(tmp_path, small, small_npz):
     words = [word for word in small if not word.startswith("dataset.path")]
-    command = ["-m", *words, "dataset.path=late.npz", "beta=1,-1", *TWO_STEPS, "name=late"]
+    command = ["-m", *words, "dataset.path=late.npz", "seed=0,-1", *TWO_STEPS, "name=late"]
     first = vae_train(*command, cwd=tmp_path)
     assert first.status == 1
     lines = first.stderr.splitlines()
     assert re.fullmatch(
-        r"error: beta1_\w{8} failed: .*late.npz: there is no such file.*; again: vae-train dataset=arrays .* beta=1 .*",
+        r"error: seed0_\w{8} failed: .*late.npz: there is no such file.*; again: vae-train dataset=arrays .* seed=0 .*",
         lines[0],
     )
-    assert re.fullmatch(r"error: beta-1_\w{8} failed: beta=-1.0: .*; again: vae-train dataset=arrays .*", lines[1])
+    assert re.fullmatch(
+        r"error: seed-1_\w{8} failed: seed=-1: .*; again: vae-train dataset=arrays .* seed=-1 .*", lines[1]
+    )
     assert lines[2] == "all that failed again: vae-train -m sweep=outputs/sweeps/late retry=failed"
     shutil.copy(small_npz, tmp_path / "late.npz")
     skipped = vae_train(*command, cwd=tmp_path)
     assert (skipped.status, skipped.stderr) == (1, first.stderr)
     again = vae_train(*lines[2].split()[5:], cwd=tmp_path)
     assert (again.status, again.stderr) == (1, "\n".join([lines[1], lines[2], ""]))
-    assert runs(tmp_path / "outputs/sweeps/late")["beta1"].status()["state"] == "finished"
+    assert runs(tmp_path / "outputs/sweeps/late")["seed0"].status()["state"] == "finished"
 
 
 @pytest.mark.parametrize(
