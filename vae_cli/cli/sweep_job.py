@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
 from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
@@ -34,21 +35,24 @@ def run_sweep_job(
     sweep, settings = SweepFolder(directory.path.parent), hydra_config.sweeper
     if sweep.stopped_by(settings.call) is not None:
         return
-    if config.trainer.accelerator != "cpu" and hydra_config.runtime.choices["hydra/launcher"] in _OWN_GPUS:
-        take_device(visible_devices(), settings.jobs_per_gpu)
-    with _output_to(directory), _stopping_with(sweep, settings.call):
-        outcome = _recorded(config, directory, settings.threads, begin)
+    with _claimed(directory) as ours, _output_to(directory), _stopping_with(sweep, settings.call):
+        if not ours:
+            return
+        outcome = _recorded(config, directory, hydra_config, begin)
     if outcome is not None and outcome.signal is not None and settings.call.endswith(f"-{os.getpid()}"):
         sweep.stop(settings.call, outcome.signal)  # it came to the sweep's own process
     write_summary(sweep)
 
 
 def _recorded(
-    config: DictConfig, directory: RunDirectory, threads: int | None, begin: Callable[[], "Outcome"]
+    config: DictConfig, directory: RunDirectory, hydra_config: HydraConf, begin: Callable[[], "Outcome"]
 ) -> "Outcome | None":
     """How the job ended, None where it did not; its status says why."""
+    budget = config.trainer.max_epochs, config.trainer.max_steps
+    if state_of(directory) == "finished" and is_spent(directory, *budget):
+        return None  # since the sweep looked
     try:
-        _set_threads(threads)
+        _take_place(config, hydra_config)
         return _begin_or_continue(config, directory, begin)
     except InUseError:
         return None
@@ -60,10 +64,7 @@ def _recorded(
         return None
 
 
-def _begin_or_continue(config: DictConfig, directory: RunDirectory, begin: Callable[[], "Outcome"]) -> "Outcome | None":
-    budget = config.trainer.max_epochs, config.trainer.max_steps
-    if state_of(directory) == "finished" and is_spent(directory, *budget):
-        return None  # since the sweep looked
+def _begin_or_continue(config: DictConfig, directory: RunDirectory, begin: Callable[[], "Outcome"]) -> "Outcome":
     if not (directory.path / "config.yaml").exists():
         (directory.path / "status.json").unlink(missing_ok=True)  # of one that was refused
         return begin()
@@ -73,11 +74,28 @@ def _begin_or_continue(config: DictConfig, directory: RunDirectory, begin: Calla
     return resume(own, record, directory)
 
 
-def _set_threads(threads: int | None) -> None:
+def _take_place(config: DictConfig, hydra_config: HydraConf) -> None:
+    """A GPU, where the launcher hands out none, and a share of the cores."""
+    settings = hydra_config.sweeper
+    if config.trainer.accelerator != "cpu" and hydra_config.runtime.choices["hydra/launcher"] in _OWN_GPUS:
+        take_device(visible_devices(), settings.jobs_per_gpu)
     import torch
 
-    if threads is not None:
-        torch.set_num_threads(min(threads, torch.get_num_threads()))
+    if settings.threads is not None:
+        torch.set_num_threads(min(settings.threads, torch.get_num_threads()))
+
+
+@contextmanager
+def _claimed(directory: RunDirectory) -> Iterator[bool]:
+    """Whether the job is this process's: of two that begin it at once, one has it."""
+    lock = FileLock(directory.path / ".claim")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    with lock:
+        yield True
 
 
 @contextmanager

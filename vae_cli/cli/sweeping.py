@@ -73,16 +73,26 @@ def sweep(context: HydraContext, task: TaskFunction, master: DictConfig) -> None
     jobs = [one.job for one in asked]
     to_do = [one.job for one in asked if _is_to_do(folder, one, retry)]
     call = f"{platform.node()}-{os.getpid()}"
-    with Display(folder, jobs, to_do), _listening(folder, call):
-        if to_do:
-            _launch((context, task, master), folder, call, threads, to_do)
-    stopped = folder.stopped_by(call)
-    folder.forget(call)
-    write_summary(folder)
+    broken = None
+    try:
+        with Display(folder, jobs, to_do), _listening(folder, call):
+            if to_do:
+                _launch((context, task, master), folder, call, threads, to_do)
+    except Exception as error:
+        if is_users(error):
+            raise
+        broken = f"{type(error).__name__}: {error}"
+    finally:
+        stopped = folder.stopped_by(call)
+        folder.forget(call)
+        write_summary(folder)
     found = results(folder, jobs)
     _report(folder, found)
-    bad = any(result.state in ("failed", "killed") for result in found)
-    status = 128 + stopped if stopped is not None else int(bad)
+    if broken is not None:
+        choice = master.hydra.runtime.choices["hydra/launcher"]
+        print(f"error: hydra/launcher={choice} broke: {' '.join(broken.split())}", file=sys.stderr)
+    unfinished = any(result.state not in ("finished", "running") for result in found)
+    status = 128 + stopped if stopped is not None else int(unfinished or broken is not None)
 
 
 # ---- which jobs -----------------------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ from vae_cli.cli.schema import check, register
 from vae_cli.cli.sweep_job import run_sweep_job
 from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory
+from vae_cli.sweeps.folder import SweepFolder
+from vae_cli.sweeps.summary import write_summary
 
 if TYPE_CHECKING:
     from vae_cli.training import Outcome
@@ -69,6 +71,8 @@ def _run_alone(config: DictConfig, directory: RunDirectory) -> None:
         return
     if outcome.is_first_process:
         _report(outcome)
+        if (directory.path.parent / "sweep.yaml").exists():
+            write_summary(SweepFolder(directory.path.parent))
     if outcome.state == "interrupted" and outcome.signal is not None:
         _status = 128 + outcome.signal
 
