@@ -184,6 +184,8 @@ BAD = {
     "trainer.max_epochs=-1 trainer.max_steps=-1": "training would never end",
     "trainer.accelerator=abacus": "trainer.accelerator=abacus: choose one of auto, cpu",
     "trainer.accelerator=gpu": "trainer.accelerator=gpu: there is no CUDA device; use auto or cpu",
+    "matmul_precision=low": "matmul_precision=low: choose one of highest, high, medium",
+    "compile=maybe": "compile=maybe: Value 'maybe'",
     "trainer.precision=64": "trainer.precision=64: choose one of 32-true, bf16-mixed, 16-mixed",
     "trainer.precision=16-mixed trainer.gradient_clip_val=1": "optimizer.fused=false",
     "seed=99999999999999999999999": "seed=99999999999999999999999: a number below",

@@ -3,8 +3,10 @@
 import pytest
 import torch
 from conftest import composed, scalars, trained
+from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from test_resume import assert_same, state
 
+from vae_cli import training
 from vae_cli.build import build_data, build_experiment
 from vae_cli.experiment import Sums
 from vae_cli.precision import MixedInNetworks
@@ -16,8 +18,8 @@ def test_means_weigh_batches_by_their_size():
     values = torch.arange(10.0)
     in_batches, at_once = Sums(), Sums()
     for part in values.split(4):
-        in_batches.add({"a": part.mean(), "b": 2 * part.mean()}, len(part))
-    at_once.add({"a": values.mean(), "b": 2 * values.mean()}, 10)
+        in_batches.add(["a", "b"], torch.stack([part.mean(), 2 * part.mean()]), len(part))
+    at_once.add(["a", "b"], torch.stack([values.mean(), 2 * values.mean()]), 10)
     assert in_batches.means() == pytest.approx(at_once.means())
     assert in_batches.means() == pytest.approx({"a": 4.5, "b": 9.0})
 
@@ -126,3 +128,23 @@ def test_training_improves_the_bound(small, tmp_path):
     trained([*small, "trainer.max_epochs=60", "optimizer.lr=0.01"], tmp_path / "run")
     elbo = [value for _, value in scalars(tmp_path / "run")["val/elbo"]]
     assert elbo[-1] > elbo[0] + 0.5
+
+
+@pytest.mark.parametrize("words", [[], ["trainer.gradient_clip_val=1e-2"], ["trainer.precision=bf16-mixed"]])
+def test_the_short_loop_takes_the_steps_that_lightning_takes(small, tmp_path, monkeypatch, words):
+    trained([*small, *words], tmp_path / "short")
+    monkeypatch.setattr(training, "StepLoop", _TrainingEpochLoop)
+    trained([*small, *words], tmp_path / "lightning")
+    short, lightning = state(tmp_path / "short"), state(tmp_path / "lightning")
+    for content in (short, lightning):
+        del content["loops"]["fit_loop"]["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["zero_grad"]
+        del content["loops"]["fit_loop"]["epoch_loop.state_dict"]
+    assert_same(short, lightning)
+    assert scalars(tmp_path / "short") == scalars(tmp_path / "lightning")
+
+
+def test_a_step_leaves_nothing_behind_that_grows(small, tmp_path):
+    """torch.manual_seed keeps a traceback a call for every kind of device that is not there."""
+    before = len(torch.cuda._queued_calls)
+    trained(small, tmp_path / "run")
+    assert len(torch.cuda._queued_calls) - before <= 1, "weights alone are drawn after torch.manual_seed"

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vae_cli.errors import TrainingError
 from vae_cli.monitors import Monitor
-from vae_cli.noise import derive_seed, stream
+from vae_cli.noise import seed, stream
 from vae_cli.schedules import FINAL_STEP
 from vae_cli.types import Batch, Model, Objective, OptimizerFactory, Schedule, Terms
 
@@ -78,11 +78,12 @@ class Experiment(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; its noise follows from (seed, step, process)."""
-        torch.manual_seed(derive_seed(self._seed, "step", self.global_step, self.global_rank))
+        seed(self.device, self._seed, "step", self.global_step, self.global_rank)
         terms = self.objective(self.model, batch, self.schedule_values(self.global_step))
+        values = _values(terms)
         if self.device.type == "cpu":  # elsewhere the host would wait for the device: `drain` finds out
-            _refuse_non_finite({name: term.item() for name, term in terms.items()}, f"step {self.global_step + 1}")
-        self._training_sums.add(terms, len(batch.x))
+            _refuse_non_finite(dict(zip(terms, values.tolist(), strict=True)), f"step {self.global_step + 1}")
+        self._training_sums.add(list(terms), values, len(batch.x))
         return terms["loss"]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -122,7 +123,7 @@ class Experiment(LightningModule):
             terms = self.objective(self.model, batch, self.schedule_values(FINAL_STEP))
             for monitor in self._monitors[split]:
                 terms = {**terms, **monitor(self.model, batch, terms)}
-        self._evaluation_sums.add(terms, len(batch.x))
+        self._evaluation_sums.add(list(terms), _values(terms), len(batch.x))
 
     def _log_evaluation(self, split: str) -> None:
         means = self._evaluation_sums.over_processes(self.trainer.strategy.reduce).means()
@@ -130,6 +131,11 @@ class Experiment(LightningModule):
         _refuse_non_finite(means, f"step {self.global_step}", split)
         self.figures = {f"{split}/{name}": value for name, value in means.items()}
         self.log_dict(self.figures, logger=False)  # for callbacks that monitor a figure
+
+
+def _values(terms: Terms) -> Tensor:
+    """All of them, [number of terms], without their gradients."""
+    return torch.stack([term.detach() for term in terms.values()])
 
 
 def _refuse_non_finite(values: Mapping[str, float], when: str, split: str = "train") -> None:
@@ -148,10 +154,10 @@ class Sums:
     def __init__(self, names: list[str] | None = None, totals: Tensor | None = None, examples: int = 0) -> None:
         self._names, self._totals, self._examples = names or [], totals, examples
 
-    def add(self, terms: Terms, examples: int) -> None:
-        """Adds batch means over that many examples."""
-        values = torch.stack(list(terms.values())).detach().double() * examples
-        self._names = list(terms)
+    def add(self, names: list[str], means: Tensor, examples: int) -> None:
+        """Adds batch means, one for each name, over that many examples."""
+        values = means.double() * examples
+        self._names = names
         self._totals = values if self._totals is None else self._totals.to(values.device) + values
         self._examples += examples
 

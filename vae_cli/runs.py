@@ -24,7 +24,7 @@ from vae_cli import __version__
 from vae_cli.errors import ConfigError, InUseError
 from vae_cli.files import replacing
 
-_FORMAT = 1  # of the run directory; raised when older ones can no longer be read
+_FORMAT = 2  # of the run directory; raised when older ones can no longer be read
 _GLANCE = 0.5  # seconds that are longer than `in_use` holds the lock
 _RECORD = "recorded"  # key of config.yaml that is about the run, not part of its config
 

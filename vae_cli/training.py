@@ -30,9 +30,11 @@ from vae_cli.callbacks.progress import ProgressBar
 from vae_cli.callbacks.scalars import Scalars
 from vae_cli.callbacks.session import Hyperparameters, end_session, start_session
 from vae_cli.callbacks.tensorboard import TensorBoard
+from vae_cli.compilation import compile_networks
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
 from vae_cli.experiment import Experiment
+from vae_cli.loop import StepLoop
 from vae_cli.precision import MixedInNetworks
 from vae_cli.runs import RunDirectory
 from vae_cli.schedules import FINAL_STEP
@@ -123,9 +125,12 @@ class _Run:
         self, config: DictConfig, directory: RunDirectory, checkpoint: Path | None, resuming: bool = False
     ) -> None:
         self._config, self._directory, self._checkpoint = config, directory, checkpoint
+        torch.set_float32_matmul_precision(config.matmul_precision)
         self._data = build_data(config)
         self.experiment = build_experiment(config, self._data)
         rehearse(self.experiment, self._data)
+        if config.compile:
+            compile_networks(self.experiment)
         place = _START if checkpoint is None else _place_in(checkpoint)
         if place.data not in (None, self._data.fingerprint):
             raise ConfigError(
@@ -245,7 +250,7 @@ def _trainer(
         precision = {}
         plugins.append(MixedInNetworks(settings.precision, accelerator))
     try:
-        return Trainer(
+        trainer = Trainer(
             accelerator=accelerator,
             devices=settings.devices,
             max_epochs=max_epochs,
@@ -260,11 +265,14 @@ def _trainer(
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
+            inference_mode=False,  # a test then runs what validation compiled
             log_every_n_steps=1,  # ours is Scalars'; Lightning only warns about this one
             **precision,
         )
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+    trainer.fit_loop.epoch_loop = StepLoop(trainer)
+    return trainer
 
 
 def _accelerator(name: str) -> str:

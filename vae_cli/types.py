@@ -119,11 +119,11 @@ class Trace:
         """Ln p(x | z) of every draw, [S, B], nats; computed once."""
         return self.px.log_prob(self.batch.x)
 
-    def expect(self, per_sample: Tensor) -> Tensor:
-        """Expectation over the sample axis: [S, B] -> [B]."""
+    def average(self, per_sample: Tensor) -> Tensor:
+        """Expectation over the samples, averaged over the batch: [S, B] -> 0-d."""
         if self.weights is None:
-            return per_sample.mean(0)
-        return (self.weights * per_sample).sum(0)
+            return per_sample.mean()
+        return (self.weights * per_sample).sum(0).mean()
 
 
 Terms = dict[str, Tensor]  # 0-d; "loss" is minimised, all are logged

@@ -12,6 +12,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from vae_cli.errors import ConfigError
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+_MATMUL_PRECISIONS = ("highest", "high", "medium")
 _ACCELERATORS = ("auto", "cpu", "gpu", "cuda")
 _READ_BY_PARTS = ("beta",)  # root keys that leaves refer to, where they need them
 
@@ -59,6 +60,8 @@ class TrainConfig:
     beta: float = MISSING
     latent_dim: int = MISSING
     seed: int = MISSING
+    compile: bool = MISSING
+    matmul_precision: str = MISSING
     name: str = MISSING
     run: str | None = None
     init: str | None = None
@@ -114,6 +117,8 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
     trainer = config.trainer
     if trainer.precision not in _PRECISIONS:
         raise ConfigError(f"trainer.precision={trainer.precision}: choose one of {', '.join(_PRECISIONS)}")
+    if config.matmul_precision not in _MATMUL_PRECISIONS:
+        raise ConfigError(f"matmul_precision={config.matmul_precision}: choose one of {', '.join(_MATMUL_PRECISIONS)}")
     if trainer.accelerator not in _ACCELERATORS:
         raise ConfigError(f"trainer.accelerator={trainer.accelerator}: choose one of {', '.join(_ACCELERATORS)}")
     if trainer.precision == "16-mixed" and clip is not None and config.optimizer.get("fused"):

@@ -1,8 +1,9 @@
 """p(x | z) for binary x: one logit a coordinate (Kingma & Welling 2014, appendix C.1)."""
 
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution, Independent
+from torch.distributions import Distribution
 
+from vae_cli.distributions.bernoulli import IndependentBernoulli
 from vae_cli.types import Binary, Head, Spec
 
 
@@ -26,4 +27,4 @@ class BernoulliHead(Head):
     def forward(self, h: Tensor) -> Distribution:
         """Logits [*batch, *X] -> p(x | z)."""
         logits = h if self._start is None else h + self._start
-        return Independent(Bernoulli(logits=logits, validate_args=False), len(self.param_shape), validate_args=False)
+        return IndependentBernoulli(logits, len(self.param_shape))

@@ -5,6 +5,7 @@ Nats per example: summed over the event, averaged over the batch; every constant
 
 import math
 from collections.abc import Mapping
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -131,7 +132,7 @@ def charged_kl(trace: Trace, free: float) -> Tensor:
 
 def elbo_terms(trace: Trace) -> Terms:
     """Elbo = reconstruction - kl, with kl the sum of kl/<site>: batch means, 0-d, nats."""
-    reconstruction = trace.expect(trace.log_px).mean()
-    kls = {f"kl/{name}": trace.expect(site.kl()).mean() for name, site in trace.sites.items()}
-    kl = torch.stack(list(kls.values())).sum() if kls else torch.zeros_like(reconstruction)
+    reconstruction = trace.average(trace.log_px)
+    kls = {f"kl/{name}": trace.average(site.kl()) for name, site in trace.sites.items()}
+    kl = reduce(torch.add, kls.values()) if kls else torch.zeros_like(reconstruction)
     return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl, **kls}

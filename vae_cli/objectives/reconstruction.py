@@ -26,5 +26,5 @@ class Reconstruction(Objective):
     def forward(self, model: Model, batch: Batch, weights: Mapping[str, float | Tensor]) -> Terms:
         """Loss = -reconstruction."""
         trace = model(batch)
-        reconstruction = trace.expect(trace.log_px).mean()
+        reconstruction = trace.average(trace.log_px)
         return {"loss": -reconstruction, "reconstruction": reconstruction}
