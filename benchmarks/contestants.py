@@ -95,8 +95,8 @@ CASES = {
 }
 
 
-def ours(case: Case, folder: Path, steps: int, warm_up: int, precision: str) -> float:
-    """Images a second of `vae-train` between two of the steps that it logs."""
+def ours(case: Case, folder: Path, steps: int, warm_up: int, words: list[str]) -> float:
+    """Images a second of `vae-train <words>` between two of the steps that it logs."""
     from vae_cli.training import train
 
     overrides = [
@@ -107,7 +107,7 @@ def ours(case: Case, folder: Path, steps: int, warm_up: int, precision: str) -> 
         "dataset.test=0.01",
         f"latent_dim={case.latent_dim}",
         *case.overrides,
-        f"trainer.precision={precision}",
+        *words,
         f"trainer.max_steps={steps}",
         "trainer.max_epochs=-1",
         "logging.validate_every_n_epochs=0",
@@ -145,12 +145,17 @@ class _Bare(nn.Module):
         return (nll + kl) / len(x)
 
 
-def bare_loop(case: Case, x: Tensor, steps: int, warm_up: int, *, fused: bool, channels_last: bool, low: bool) -> float:
+def bare_loop(
+    case: Case, x: Tensor, steps: int, warm_up: int, *, fused: bool, channels_last: bool, low: bool, compiled: bool
+) -> float:
     """Images a second of a loop that indexes x in memory, after `warm_up` steps."""
     model = _Bare(case)
     if channels_last:
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         x = x.contiguous(memory_format=torch.channels_last)
+    if compiled:
+        model.encoder.compile()
+        model.decoder.compile()
     optimizer = torch.optim.Adam(model.parameters(), fused=fused, foreach=not fused)
     lower = (lambda: torch.autocast("cpu", torch.bfloat16)) if low else nullcontext
     done, started = 0, 0.0

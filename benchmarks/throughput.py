@@ -1,6 +1,6 @@
 """Training speed beside the fastest of some bare PyTorch loops, and beside pythae where it is installed.
 
-    python benchmarks/throughput.py [case ...] [--rounds 7] [--seconds 3] [--threads N] [--precision bf16-mixed]
+    python benchmarks/throughput.py [case ...] [--rounds 7] [--threads N] [--precision bf16-mixed] [--compile]
 
 Every round runs each contestant once, in turn, in this process; a ratio is that of two neighbours in one round, so that
 what else the machine does at the time concerns both. Ours is a whole run, as the command line starts it: Lightning,
@@ -9,6 +9,7 @@ since the others have none. x is 0/1 noise: speed does not depend on what the pi
 """
 
 import argparse
+import functools
 import logging
 import statistics
 import sys
@@ -39,25 +40,30 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             x = np.random.default_rng(0).integers(0, 2, (case.examples, *case.shape)).astype(bool)
             np.savez(Path(folder) / "x.npz", x=x)
-            contestants = _contestants(case, Path(folder), torch.from_numpy(x).float(), arguments.precision)
+            contestants = _contestants(case, Path(folder), torch.from_numpy(x).float(), arguments)
             speeds = _alternate(contestants, arguments.rounds, arguments.seconds, case.batch_size)
         console.print(_table(case, speeds))
 
 
-def _contestants(case: Case, folder: Path, x: torch.Tensor, precision: str) -> dict[str, Contestant]:
-    low = precision == "bf16-mixed"
-    found: dict[str, Contestant] = {"vae-train": lambda steps: ours(case, folder, steps, WARM_UP, precision)}
+def _contestants(case: Case, folder: Path, x: torch.Tensor, arguments: argparse.Namespace) -> dict[str, Contestant]:
+    """Ours first; the bare loops are named so."""
+    words = [f"trainer.precision={arguments.precision}", f"compile={str(arguments.compile).lower()}"]
+    found: dict[str, Contestant] = {"vae-train": lambda steps: ours(case, folder, steps, WARM_UP, words)}
+    variants = {"fused Adam": {"fused": True, "channels_last": False}}
     if case.channels_last:
-        variants = {"fused Adam": (True, False), "fused Adam, channels-last": (True, True)}
+        variants["fused Adam, channels-last"] = {"fused": True, "channels_last": True}
     else:
-        variants = {"fused Adam": (True, False), "foreach Adam": (False, False)}
-    for words, (fused, channels_last) in variants.items():
-        found[f"bare loop, {words}"] = lambda steps, fused=fused, channels_last=channels_last: bare_loop(
-            case, x, steps, WARM_UP, fused=fused, channels_last=channels_last, low=low
-        )
+        variants["foreach Adam"] = {"fused": False, "channels_last": False}
+    common = {"low": arguments.precision == "bf16-mixed", "compiled": arguments.compile}
+    for name, variant in variants.items():
+        found[f"bare loop, {name}"] = functools.partial(_bare, case, x, {**variant, **common})
     if pythae_loop is not None:
-        found["pythae"] = lambda steps: pythae_loop(case, x, steps)
+        found["pythae"] = functools.partial(pythae_loop, case, x)
     return found
+
+
+def _bare(case: Case, x: torch.Tensor, variant: dict[str, bool], steps: int) -> float:
+    return bare_loop(case, x, steps, WARM_UP, **variant)
 
 
 def _alternate(
@@ -95,6 +101,7 @@ def _spread(ratios: list[float]) -> tuple[str, str]:
 def _machine(arguments: argparse.Namespace) -> str:
     return (
         f"torch {torch.__version__}, {torch.get_num_threads()} thread(s), precision {arguments.precision}, "
+        f"{'compiled, ' if arguments.compile else ''}"
         f"{arguments.rounds} rounds, {time.strftime('%Y-%m-%d')}"
     )
 
@@ -105,7 +112,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each contestant in each round")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--precision", choices=["32-true", "bf16-mixed"], default="32-true", help="not for pythae")
+    parser.add_argument(
+        "--precision", choices=["32-true", "bf16-mixed"], default="32-true", help="pythae has 32-true alone"
+    )
+    parser.add_argument("--compile", action="store_true", help="all but pythae")
     return parser.parse_args()
 
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -109,17 +110,22 @@ class Done:
     stderr: str
 
 
-def vae_train(*arguments: str, cwd: Path) -> Done:
-    """`vae-train <arguments>` in a folder."""
-    process = _SERVER.Process(target=_main, args=(arguments, cwd))
+def vae_train(*arguments: str, cwd: Path, memory: int | None = None) -> Done:
+    """`vae-train <arguments>` in a folder, perhaps with a limit to its address space in bytes."""
+    process = _SERVER.Process(target=_main, args=(arguments, cwd, memory))
     process.start()
     process.join(120)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
     return Done(process.exitcode, (cwd / "stdout.txt").read_text(), (cwd / "stderr.txt").read_text())
 
 
-def _main(arguments: tuple[str, ...], cwd: Path) -> None:
+def _main(arguments: tuple[str, ...], cwd: Path, memory: int | None) -> None:
     from vae_cli.cli.train import main
 
+    if memory is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.chdir(cwd)
     for stream, name in ((1, "stdout.txt"), (2, "stderr.txt")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)

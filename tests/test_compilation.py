@@ -25,9 +25,10 @@ def traced_only(monkeypatch):
     monkeypatch.setattr(nn.Module, "compile", functools.partialmethod(nn.Module.compile, backend="eager"))
 
 
-@pytest.mark.parametrize("architecture", ["mlp", "conv"])
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-@pytest.mark.parametrize(("eval_batch_size", "times"), [(6, 2), (10, 4)])
+@pytest.mark.parametrize(
+    ("architecture", "precision", "eval_batch_size", "times"),
+    [("mlp", "32-true", 6, 2), ("conv", "bf16-mixed", 6, 2), ("mlp", "bf16-mixed", 10, 4)],
+)
 def test_a_network_is_compiled_few_times_and_nothing_else_changes(
     small, tmp_path, traced_only, architecture, precision, eval_batch_size, times
 ):

@@ -1,6 +1,7 @@
 """Imports point one way only, and commands start without torch."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ LAYERS = [
     {"objectives"},
     {"conditions"},
     {"data"},
-    {"monitors"},
+    {"monitors", "advice"},
     {"experiment", "precision", "compilation"},
     {"callbacks", "loop"},
     {"build", "runs"},
@@ -47,7 +48,16 @@ def test_a_module_imports_only_from_below(path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--cfg", "job"], ["seed=abc"], ["bta=4"], ["model=betavae"], ["trainer.max_epochs=0"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--cfg", "job"],
+        ["-sc", "query=bash"],
+        ["seed=abc"],
+        ["bta=4"],
+        ["model=betavae"],
+        ["trainer.max_epochs=0"],
+    ],
 )
 def test_torch_is_not_imported_before_a_config_is_good(arguments, tmp_path):
     code = f"""
@@ -60,6 +70,9 @@ finally:
     heavy = [name for name in ("torch", "pytorch_lightning", "numpy", "sklearn") if name in sys.modules]
     print("heavy:", heavy)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    line = {"COMP_LINE": "vae-train model=beta", "COMP_POINT": "20"}  # what a shell says when TAB is pressed
+    environment = {**os.environ, **line} if "-sc" in arguments else None
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert "-sc" not in arguments or "model=beta_vae" in done.stdout
     assert "heavy: []" in done.stdout
     assert "Traceback" not in done.stderr

@@ -235,7 +235,7 @@ def test_a_crash_while_saving_keeps_the_last_checkpoint(small, tmp_path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoints.torch, "save", half)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(TrainingError, match="No space left"):
         resumed(tmp_path / "run", lambda config: config.trainer.__setattr__("max_epochs", 3))
     assert RunDirectory(tmp_path / "run").status()["state"] == "failed"
     monkeypatch.undo()

@@ -19,7 +19,8 @@ def run(small, tmp_path):
 
 def test_what_lies_in_it(run):
     names = {path.name for path in run.iterdir() if not path.name.startswith(("events", "."))}
-    assert names == {"config.yaml", "status.json", "metrics.json", "checkpoints", "images", "train.log"}
+    files = {"config.yaml", "status.json", "metrics.json", "train.log", "projector_config.pbtxt"}
+    assert names == files | {"checkpoints", "images", "projector"}
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
     status = json.loads((run / "status.json").read_text())
     assert (status["state"], status["step"], status["reason"]) == ("finished", 18, None)

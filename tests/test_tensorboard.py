@@ -117,11 +117,12 @@ def test_a_finished_run_asked_again_says_the_same_and_logs_nothing(run):
     assert before == after
 
 
-def test_vectors_have_no_pictures(small, tmp_path):
+def test_vectors_have_no_pictures_but_of_their_latents(small, tmp_path):
     np.save(tmp_path / "vectors.npy", np.random.default_rng(0).normal(size=(60, 5)))
     arrays = ["dataset=arrays", f"dataset.path={tmp_path / 'vectors.npy'}", "likelihood=gaussian"]
     trained([*small, *arrays], tmp_path / "run")
-    assert not (tmp_path / "run" / "images").exists()
+    assert [path.name for path in (tmp_path / "run" / "images").iterdir()] == ["latents.png"]
+    assert [path.name for path in sorted((tmp_path / "run" / "projector").iterdir())] == ["metadata.tsv", "tensors.tsv"]
 
 
 def test_an_autoencoder_shows_no_bound_and_no_samples(small, tmp_path):
@@ -129,7 +130,7 @@ def test_an_autoencoder_shows_no_bound_and_no_samples(small, tmp_path):
     outcome = trained([*small, "model=ae"], tmp_path / "run")
     assert outcome.figures.keys() == {"test/loss", "test/reconstruction"}
     assert not {"val/elbo", "val/kl", "val/active_units"} & scalars(tmp_path / "run").keys()
-    assert [path.name for path in (tmp_path / "run" / "images").iterdir()] == ["reconstructions.png"]
+    assert {path.name for path in (tmp_path / "run" / "images").iterdir()} == {"latents.png", "reconstructions.png"}
 
 
 def test_probabilities_of_levels_show_bits_and_bounds(small, tmp_path):

@@ -10,11 +10,12 @@ from omegaconf import DictConfig
 from vae_cli.data.base import Data
 from vae_cli.data.binarize import binarize, resolve
 from vae_cli.data.module import DataModule
-from vae_cli.errors import ConfigError
+from vae_cli.errors import ConfigError, is_out_of_memory
 from vae_cli.experiment import Experiment
 from vae_cli.making import check_types, made, target_of
 from vae_cli.monitors import BitsPerDimension, ImportanceWeightedBound, Monitor
 from vae_cli.noise import stream
+from vae_cli.schedules import FINAL_STEP
 from vae_cli.types import (
     Binary,
     Condition,
@@ -34,6 +35,7 @@ from vae_cli.types import (
     Spec,
     StructureFactory,
     Support,
+    Terms,
     Tokens,
     UnitInterval,
 )
@@ -75,8 +77,8 @@ def build_model(config: DictConfig, data: Spec) -> Model:
     _check_latent(config.latent_dim, data)
     try:
         return structure(data, Parts(config.latent_dim, encoder, decoder, likelihood, posterior, prior))
-    except RuntimeError as error:
-        if "allocate" in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
             raise ConfigError(
                 "the model does not fit into memory: choose a smaller architecture or latent_dim"
             ) from error
@@ -108,20 +110,31 @@ def build_experiment(config: DictConfig, data: DataModule) -> Experiment:
 
 
 def rehearse(experiment: Experiment, data: DataModule) -> None:
-    """The objective as in training and as in validation, on two validation examples, leaving no trace.
+    """The objective as at the start and as at the end of training, on two validation examples, leaving no trace.
 
     Raises:
-        ConfigError: where parts do not fit together in a way that only a pass over the data shows.
+        ConfigError: where parts do not fit together in a way that only a pass over the data shows, or give a term that
+            is no finite number.
 
     """
     buffers = {name: buffer.clone() for name, buffer in experiment.named_buffers()}
     with torch.no_grad(), stream(torch.device("cpu"), "rehearsal"):
         batch = data.val.peek(torch.arange(min(2, data.val.num_rows())))
-        for training in (False, True):
+        for training, step in ((False, FINAL_STEP), (True, 0)):
             experiment.train(training)
-            experiment.objective(experiment.model, batch, experiment.schedule_values(0))
+            _refuse_non_finite(experiment.objective(experiment.model, batch, experiment.schedule_values(step)))
     for name, buffer in experiment.named_buffers():
         buffer.copy_(buffers[name])
+
+
+def _refuse_non_finite(terms: Terms) -> None:
+    """ConfigError that names the term, the parts of the bound before their sums."""
+    for name, term in reversed(terms.items()):
+        if not term.isfinite():
+            raise ConfigError(
+                f"{name} is {term.item()} before the first step: the values of x are too large for this model (scale "
+                "them), or a weight of the objective or a scale of the likelihood is extreme"
+            )
 
 
 def _monitors(config: DictConfig, data: Spec, objective: Objective, key: str) -> list[Monitor]:

@@ -11,3 +11,14 @@ class InUseError(ConfigError):
 
 class TrainingError(RuntimeError):
     """A run that cannot go on: which term, at which step, and what was kept."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether it is numpy's, torch's or Python's way to say that there is no room for so many numbers."""
+    text = str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(sign in text for sign in _NO_ROOM)
+    )
+
+
+_NO_ROOM = ("allocate memory", "not enough memory", "out of memory", "bad_alloc", "size calculation overflowed")

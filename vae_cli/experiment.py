@@ -107,10 +107,22 @@ class Experiment(LightningModule):
         return self._optimizer(self.parameters())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the sums that wait to be logged."""
+        """Keeps the sums that wait to be logged.
+
+        Raises:
+            TrainingError: where they or a weight are no finite numbers, so that the checkpoint before stays.
+        """
         sums = self._training_sums.over_processes(self.trainer.strategy.reduce)
         _refuse_non_finite(sums.means(), f"step {self.global_step} or shortly before")
+        self._refuse_lost_weights()
         checkpoint["training_sums"] = sums.state()
+
+    def _refuse_lost_weights(self) -> None:
+        """A finite loss may have gradients that are not; the weights then are lost before the next loss tells."""
+        weights = [parameter for parameter in self.parameters() if parameter.is_floating_point()]
+        if not torch.stack([weight.detach().isfinite().all() for weight in weights]).all():
+            lost = next(name for name, weight in self.named_parameters() if not weight.isfinite().all())
+            raise TrainingError(f"the weights {lost} are not finite after step {self.global_step}: {_STOPPED}")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes them up again."""
@@ -142,10 +154,13 @@ def _refuse_non_finite(values: Mapping[str, float], when: str, split: str = "tra
     """TrainingError that names the term, the parts of the bound before their sums."""
     wrong = [name for name in reversed(list(values)) if not math.isfinite(values[name])]
     if wrong:
-        raise TrainingError(
-            f"{split}/{wrong[0]} is {values[wrong[0]]} at {when}: training stopped and the last checkpoint is kept; "
-            "try a smaller optimizer.lr, trainer.gradient_clip_val, or a likelihood of another scale"
-        )
+        raise TrainingError(f"{split}/{wrong[0]} is {values[wrong[0]]} at {when}: {_STOPPED}")
+
+
+_STOPPED = (
+    "training stopped and the last checkpoint is kept; "
+    "try a smaller optimizer.lr, trainer.gradient_clip_val, or a likelihood of another scale"
+)
 
 
 class Sums:

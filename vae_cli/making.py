@@ -1,6 +1,7 @@
 """A node of the config -> what it names, made with its settings, which are checked first."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, get_type_hints
@@ -10,20 +11,21 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
-from vae_cli.errors import ConfigError
+from vae_cli.errors import ConfigError, is_out_of_memory
 
 
 def made(node: DictConfig, name: str) -> Any:
     """What a node describes, its values of the types that the constructor asks for.
 
-    Our own errors come as they are, not wrapped by Hydra.
+    Our own errors, and those for want of memory, come as they are, not wrapped by Hydra.
     """
     _check_node(node, name)
     try:
         return instantiate(node, _convert_="all")
     except InstantiationException as error:
-        if isinstance(error.__cause__, ConfigError):
-            raise error.__cause__ from None
+        cause = error.__cause__
+        if isinstance(cause, ConfigError) or (isinstance(cause, Exception) and is_out_of_memory(cause)):
+            raise cause from None
         raise
 
 
@@ -50,13 +52,19 @@ def check_types(target: Callable[..., Any], values: Mapping[Any, Any], name: str
                 f"{name}.{key}={value}: {target.__name__} has no such setting; leave it out, or choose another "
                 f"{name.split('.')[0]}"
             )
+        if any(map(_is_too_large, value if _is_list(_is_number, value) else [value])):
+            raise ConfigError(
+                f"{name}.{key}={value}: too large: whole numbers stay below 2 to the power of 63, others below 1.7e38"
+            )
         fits, wanted = _ACCEPTED.get(hints.get(key), (lambda _: True, ""))
         if not fits(value):
             raise ConfigError(f"{name}.{key}={value}: {wanted} is needed")
 
 
-def _check_node(node: DictConfig, name: str) -> None:
+def _check_node(node: Any, name: str) -> None:
     """`check_types` of all that a node describes, what lies below it included."""
+    if not isinstance(node, DictConfig) or "_target_" not in node:
+        raise ConfigError(f"{name}={node}: this is no single value; set those below it, {name}.<key>=...")
     values = {key: node[key] for key in node if not str(key).startswith("_")}
     check_types(target_of(node), values, name)
     for key, value in values.items():
@@ -70,6 +78,11 @@ def _is_whole(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, float) or _is_whole(value)
+
+
+def _is_too_large(value: Any) -> bool:
+    """For 64 bits, or for the 32 that hold a real number; what is not finite is for each part to judge."""
+    return (_is_whole(value) and abs(value) >= 2**63) or (isinstance(value, float) and 2.0**127 < abs(value) < math.inf)
 
 
 def _is_list(of: Callable[[Any], bool], value: Any) -> bool:

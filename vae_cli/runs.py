@@ -1,7 +1,7 @@
 """A run directory: all there is to know of one run. It can be moved: no file in it names its place.
 
 config.yaml (resolved, with the choices made), status.json, metrics.json, checkpoints/{last,best}.ckpt, images/*.png,
-TensorBoard's event files, train.log.
+TensorBoard's event files, projector_config.pbtxt and projector/ (which it reads too), train.log.
 """
 
 import json
@@ -93,17 +93,18 @@ class RunDirectory:
         if not (self.path / "config.yaml").is_file():
             raise ConfigError(f"{self.path} is not a run directory: it has no config.yaml")
         try:
-            content = yaml.safe_load((self.path / "config.yaml").read_text())
+            content = _read_plain(self.path / "config.yaml")
             record = content.pop(_RECORD)
             config = DictConfig(content)
-            written = record["format"], record["version"], record["choices"], record["overrides"]
+            written = record["format"], record["version"], dict(record["choices"]), " ".join(record["overrides"])
         except (
             yaml.YAMLError,
-            UnicodeDecodeError,
+            ValueError,
             OmegaConfBaseException,
             AttributeError,
             KeyError,
             TypeError,
+            RecursionError,
         ) as error:
             raise ConfigError(f"{self.path / 'config.yaml'} is damaged: {' '.join(str(error).split())}") from error
         if written[0] != _FORMAT:
@@ -115,11 +116,8 @@ class RunDirectory:
         return config, record
 
     def status(self) -> dict[str, Any]:
-        """status.json; {} where there is none."""
-        try:
-            return json.loads((self.path / "status.json").read_text())
-        except (OSError, ValueError):
-            return {}
+        """status.json; {} where there is none that can be read."""
+        return _read_record(self.path / "status.json")
 
     def write_status(self, state: str, step: int, reason: str | None = None) -> None:
         """`running`, `finished`, `interrupted` or `failed`, with the reason, the optimiser step and the time."""
@@ -133,8 +131,29 @@ class RunDirectory:
         _write(self.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
 
     def metrics(self) -> dict[str, Any]:
-        """metrics.json, as it was written."""
-        return json.loads((self.path / "metrics.json").read_text())
+        """metrics.json, as it was written; {} where there is none that can be read."""
+        return _read_record(self.path / "metrics.json")
+
+
+_LONGEST = 2**20  # bytes of a config; ours have 10,000
+
+
+def _read_plain(path: Path) -> Any:
+    """YAML as we write it: short, and with no node that stands for another, a few of which can be billions."""
+    if path.stat().st_size > _LONGEST:
+        raise ValueError(f"it has {path.stat().st_size} bytes")
+    text = path.read_text()
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+        raise ValueError("it holds an alias")
+    return yaml.safe_load(text)
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _write(path: Path, text: str) -> None:

@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from rich.console import Console
 
+from vae_cli.advice import collapsed, unfinished
 from vae_cli.build import build_data, build_experiment, rehearse
 from vae_cli.callbacks.checkpoints import (
     AtomicCheckpointIO,
@@ -24,21 +25,21 @@ from vae_cli.callbacks.checkpoints import (
     Interruption,
     load_checkpoint,
 )
+from vae_cli.callbacks.codes import Codes
 from vae_cli.callbacks.latents import Latents
+from vae_cli.callbacks.layout import add_layout
 from vae_cli.callbacks.pictures import Pictures
 from vae_cli.callbacks.progress import ProgressBar
 from vae_cli.callbacks.scalars import Scalars
 from vae_cli.callbacks.session import Hyperparameters, end_session, start_session
-from vae_cli.callbacks.tensorboard import TensorBoard
+from vae_cli.callbacks.tensorboard import TensorBoard, told_once
 from vae_cli.compilation import compile_networks
 from vae_cli.data.module import DataModule
-from vae_cli.errors import ConfigError
+from vae_cli.errors import ConfigError, TrainingError
 from vae_cli.experiment import Experiment
 from vae_cli.loop import StepLoop
 from vae_cli.precision import MixedInNetworks
 from vae_cli.runs import RunDirectory
-from vae_cli.schedules import FINAL_STEP
-from vae_cli.types import Schedule
 
 log = logging.getLogger("vae_cli")
 
@@ -93,8 +94,8 @@ def resume(config: DictConfig, record: Mapping[str, Any], directory: RunDirector
         run = _Run(config, directory, checkpoint if checkpoint.exists() else None, resuming=True)
         if config.init is not None and not checkpoint.exists():
             _load_weights(run.experiment, RunDirectory(Path(config.init)))
-        if run.spent and directory.status().get("state") == "finished":
-            return _finished(directory)
+        if run.spent and directory.status().get("state") == "finished" and (outcome := _finished(directory)):
+            return outcome
         if run.writes:
             directory.write_config(config, record["choices"], record["overrides"])
         return run.go(record["choices"])
@@ -129,9 +130,9 @@ class _Run:
         self._data = build_data(config)
         self.experiment = build_experiment(config, self._data)
         rehearse(self.experiment, self._data)
+        place = _START if checkpoint is None else _place_in(checkpoint, self.experiment)
         if config.compile:
             compile_networks(self.experiment)
-        place = _START if checkpoint is None else _place_in(checkpoint)
         if place.data not in (None, self._data.fingerprint):
             raise ConfigError(
                 f"run={directory.path}: the data is not what this run began on (checksum {self._data.fingerprint}, "
@@ -142,7 +143,8 @@ class _Run:
         self._logger = TensorBoard(directory.path, purge_step=place.step + 1 if resuming else None)
         self._interruption = Interruption(at_once=lambda: self._write_status("interrupted", "at once"))
         epochs = place.epochs if self.spent else budget.max_epochs  # no more than there are: none is trained
-        self._trainer = _trainer(config, epochs, directory, self._logger, self._interruption)
+        self._latents = Latents()
+        self._trainer = _trainer(config, epochs, directory, self._logger, self._latents, self._interruption)
         self._data.share(self._trainer.global_rank, self._trainer.world_size)
         if place.inside_epoch and place.world != self._trainer.world_size:
             raise ConfigError(
@@ -155,6 +157,7 @@ class _Run:
         """Whether this process is the one that writes to the run directory."""
         return self._trainer.is_global_zero
 
+    @told_once()
     def go(self, choices: Mapping[str, str]) -> Outcome:
         """Train, test, and leave a status whatever happens."""
         self._write_status("running")
@@ -164,28 +167,32 @@ class _Run:
                 outcome = self._fit_and_test()
             if outcome.state == "finished" and self.writes:
                 end_session(self._logger.experiment)
+                self._logger.save()
             self._write_status(outcome.state)
             return outcome
         except Exception as error:
-            self._write_status("failed", reason=f"{type(error).__name__}: {error}")
+            with suppress(OSError):  # of a full disk, too, the error itself is told
+                self._write_status("failed", reason=f"{type(error).__name__}: {error}")
+            if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+                raise _stopped_by(error, self._directory) from error
             raise
         finally:
             self._data.close()
-            self._logger.close()
+            with suppress(OSError):  # everything was saved, or an error is on its way already
+                self._logger.close()
 
     def _fit_and_test(self) -> Outcome:
         trainer, directory = self._trainer, self._directory
         log.info("training from step %d, threads: %d", self._first_step, torch.get_num_threads())
-        for text in _unfinished(self.experiment.objective.schedules, self._last_step()):
-            log.warning("%s", text)
-            if self.writes:
-                print(f"warning: {text}", file=sys.stderr)
+        schedules = self.experiment.objective.schedules
+        self._warn(unfinished(schedules, self._last_step()))
         try:
             trainer.fit(self.experiment, datamodule=self._data, ckpt_path=self._checkpoint, weights_only=True)
         except Interrupted:
             log.info("interrupted after step %d", trainer.global_step)
             return Outcome(directory.path, "interrupted", trainer.global_step, "", {}, signal=self._interruption.signal)
         step, epochs = trainer.global_step, self._data.train.completed_epochs
+        self._warn(collapsed(self._config, schedules, self._latents.active, step))
         best = directory.checkpoints / "best.ckpt"
         weights = f"last (step {step})"
         if best.exists():
@@ -200,6 +207,13 @@ class _Run:
             )
         return Outcome(directory.path, "finished", step, weights, figures, signal=self._interruption.signal)
 
+    def _warn(self, texts: Iterator[str]) -> None:
+        """In the log, and where the user sees them."""
+        for text in texts:
+            log.warning("warning: %s", text)
+            if self.writes:
+                print(f"warning: {text}", file=sys.stderr)
+
     def _last_step(self) -> int:
         """Of the budget, which limits epochs, steps or both."""
         budget = self._config.trainer
@@ -209,7 +223,7 @@ class _Run:
     @contextmanager
     def _log_file(self) -> Iterator[None]:
         """What `vae_cli` logs goes to train.log while inside."""
-        handler = logging.FileHandler(self._directory.path / "train.log") if self.writes else logging.NullHandler()
+        handler = _LogFile(self._directory.path / "train.log") if self.writes else logging.NullHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
@@ -224,6 +238,7 @@ class _Run:
         if self.writes:
             hyperparameters = _hyperparameters(self._config, choices)
             start_session(self._logger.experiment, hyperparameters, OmegaConf.to_yaml(self._config, resolve=True))
+            add_layout(self._logger.experiment, self.experiment.objective)
 
     def _write_status(self, state: str, reason: str | None = None) -> None:
         if self.writes:
@@ -231,14 +246,40 @@ class _Run:
             self._directory.write_status(state, step, reason)
 
 
+def _on_a_terminal() -> bool:
+    """Whether standard error is one; it may be closed."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def _stopped_by(error: OSError, directory: RunDirectory) -> TrainingError:
+    """For a file that cannot be written: which, why, and how to go on."""
+    file = error.filename or directory.path
+    return TrainingError(
+        f"{file} cannot be written ({error.strerror or error}): put that right, and continue with run={directory.path}"
+    )
+
+
+class _LogFile(logging.FileHandler):
+    """Raises what other handlers print with a traceback."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's own name)
+        """Called where an error is being handled."""
+        raise
+
+
 def _trainer(
-    config: DictConfig, max_epochs: int, directory: RunDirectory, logger: TensorBoard, interruption: Interruption
+    config: DictConfig,
+    max_epochs: int,
+    directory: RunDirectory,
+    logger: TensorBoard,
+    latents: Latents,
+    interruption: Interruption,
 ) -> Trainer:
     settings, logs = config.trainer, config.logging
-    callbacks: list[Callback] = [Scalars(logs.every_n_steps), Latents()]
+    callbacks: list[Callback] = [Scalars(logs.every_n_steps), latents]
     if logs.pictures_every_n_epochs:
-        callbacks.append(Pictures(directory.images, logs.pictures_every_n_epochs))
-    if _is_first_process() and (logs.progress == "always" or (logs.progress == "auto" and sys.stderr.isatty())):
+        callbacks += [Pictures(directory.images, logs.pictures_every_n_epochs), Codes(directory.path, directory.images)]
+    if _is_first_process() and (logs.progress == "always" or (logs.progress == "auto" and _on_a_terminal())):
         callbacks.append(ProgressBar(Console(stderr=True), settings.max_steps))
     callbacks.append(
         Checkpoints(directory.checkpoints, logs.checkpoint_every_n_steps, settings.max_steps, interruption)
@@ -283,17 +324,6 @@ def _accelerator(name: str) -> str:
     return "cuda" if found and name != "cpu" else "cpu"
 
 
-def _unfinished(schedules: Mapping[str, Schedule], last_step: int) -> Iterator[str]:
-    """What to say of schedules that training ends before."""
-    for name, schedule in schedules.items():
-        reached, end = schedule(last_step - 1), schedule(FINAL_STEP)
-        if reached != end:
-            yield (
-                f"{name} reaches {reached:g} by the last step ({last_step}) and would end at {end:g}, which validation "
-                "and test use: train longer, or let it end sooner"
-            )
-
-
 def _load_weights(experiment: Experiment, source: RunDirectory) -> None:
     """The best weights of a finished run, else its last."""
     for name in ("best.ckpt", "last.ckpt"):
@@ -305,7 +335,7 @@ def _load_weights(experiment: Experiment, source: RunDirectory) -> None:
         raise ConfigError(f"init={source.path}: no checkpoint there; name the folder of a run")
     try:
         experiment.load_state_dict(state)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"init={source.path}: its weights do not fit this model: choose the axes, widths and latent_dim of that run"
         ) from error
@@ -325,18 +355,26 @@ class _Place:
 _START = _Place(0, 0, False, None, 1)
 
 
-def _place_in(checkpoint: Path) -> _Place:
+def _place_in(checkpoint: Path, experiment: Experiment) -> _Place:
+    """Where it is; ConfigError where it is not one of this experiment."""
     content = load_checkpoint(checkpoint)
-    progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
-    data = content[DataModule.__qualname__]
-    inside = progress["started"] > progress["processed"]
-    return _Place(content["global_step"], progress["processed"], inside, data["fingerprint"], data["world"])
+    try:
+        experiment.load_state_dict(content["state_dict"])
+        progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
+        data = content[DataModule.__qualname__]
+        inside = progress["started"] > progress["processed"]
+        return _Place(content["global_step"], progress["processed"], inside, data["fingerprint"], data["world"])
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{checkpoint} is not a checkpoint of this run: remove it, or restore it") from error
 
 
-def _finished(directory: RunDirectory) -> Outcome:
-    """What a run left when it finished."""
-    metrics = directory.metrics()
-    return Outcome(directory.path, "finished", metrics["steps"], metrics["weights"], metrics["test"])
+def _finished(directory: RunDirectory) -> Outcome | None:
+    """What a run left when it finished; None where that is damaged, and the test must be repeated."""
+    match directory.metrics():
+        case {"steps": int(step), "weights": str(weights), "test": dict(figures)}:
+            whole = all(isinstance(value, float) for value in figures.values())
+            return Outcome(directory.path, "finished", step, weights, figures) if whole else None
+    return None
 
 
 def _hyperparameters(config: DictConfig, choices: Mapping[str, str]) -> Hyperparameters:

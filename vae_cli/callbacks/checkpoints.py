@@ -11,7 +11,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from types import FrameType
 from typing import Any
 
@@ -157,9 +156,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ConfigError: where the file is damaged.
     """
     try:
-        return torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-    except (RuntimeError, EOFError, UnpicklingError) as error:
+        content = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        if not {"state_dict", "global_step", "loops", MONITOR} <= content.keys():
+            raise ValueError("it lacks what every checkpoint of ours has")
+    except Exception as error:  # damaged files raise errors of every type
         raise ConfigError(f"{path} is damaged or is not one of our checkpoints: remove it, or restore it") from error
+    return content
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

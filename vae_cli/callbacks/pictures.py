@@ -54,7 +54,7 @@ class Pictures(Callback):
         self._directory.mkdir(exist_ok=True)
         for name, picture in pictures.items():
             tensorboard_of(trainer.logger).experiment.add_image(_TAGS[name], picture, trainer.global_step)
-            _save(picture, self._directory / f"{name}.png")
+            save_png(picture, self._directory / f"{name}.png")
 
 
 def draw(experiment: Experiment, batch: Batch, columns: int) -> dict[str, Tensor]:
@@ -100,6 +100,7 @@ def _rows(images: Tensor, columns: int) -> list[Tensor]:
     return list(torch.cat([images, missing]).split(columns))
 
 
-def _save(picture: Tensor, path: Path) -> None:
+def save_png(picture: Tensor, path: Path) -> None:
+    """[C, H, W], uint8, C = 1 or 3."""
     with replacing(path) as file:
         Image.fromarray(picture.permute(1, 2, 0).squeeze(-1).cpu().numpy()).save(file, format="png")

@@ -4,9 +4,11 @@ Lightning's own logger would add a `hparams.yaml`, an `epoch` scalar and a sub-f
 absolute optimiser step, and a resumed run takes back what was logged after the checkpoint that it starts from.
 """
 
+import threading
 import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,17 @@ class TensorBoard(Logger):
         """Close the file."""
         if self._writer is not None:
             self._writer.close()
+
+
+@contextmanager
+def told_once() -> Iterator[None]:
+    """The writer's thread hands its error on to whoever writes next; inside, Python does not print it as well."""
+    before = threading.excepthook
+    threading.excepthook = lambda thread: None if isinstance(thread.exc_value, OSError) else before(thread)
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _let_the_clock_pass(directory: Path) -> None:

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 
+from vae_cli.cli.schema import TrainConfig
 from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory
 
@@ -61,7 +63,12 @@ def continued_config(
     config: DictConfig, directory: RunDirectory, overrides: list[str], place: Mapping[str, Any]
 ) -> tuple[DictConfig, Mapping[str, Any]]:
     """The run's own config with the budget and place that the command line names, and the record of its choices."""
-    own, record = directory.read_config(list(config.trust))
+    read, record = directory.read_config(list(config.trust))
+    own = OmegaConf.merge(OmegaConf.structured(TrainConfig), read)  # of the types that each root key has
+    assert isinstance(own, DictConfig)
+    for part in (known.name for known in fields(TrainConfig) if known.type is Any):
+        if not isinstance(own.get(part), DictConfig):
+            raise ConfigError(f"{directory.path / 'config.yaml'} is damaged: it describes no {part}")
     for override in OverridesParser.create().parse_overrides(overrides):
         if override.key_or_group not in _OF_THE_COMMAND:
             OmegaConf.update(own, override.key_or_group, OmegaConf.select(config, override.key_or_group))

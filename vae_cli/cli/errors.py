@@ -12,9 +12,10 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from vae_cli.errors import ConfigError, TrainingError
+from vae_cli.cli.choices import groups, typed_choices
+from vae_cli.errors import ConfigError, TrainingError, is_out_of_memory
 
 _LAUNCHERS = {
     "joblib": "hydra-joblib-launcher",
@@ -33,7 +34,7 @@ def run_command(command: Callable[[], int], config_name: str) -> None:
     except KeyboardInterrupt:  # before training began; afterwards it is honoured between two steps
         status = 128 + signal.SIGINT
     except BrokenPipeError:  # whoever read our output, `head` perhaps, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say_no_more()
         status = 128 + signal.SIGPIPE
     except Exception as error:
         if on_request or not is_users(error):
@@ -43,9 +44,15 @@ def run_command(command: Callable[[], int], config_name: str) -> None:
     sys.exit(status)
 
 
-def is_users(error: BaseException) -> bool:
+def say_no_more() -> None:
+    """Python would try once more to write what stands in its buffers when it ends, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def is_users(error: Exception) -> bool:
     """Whether it is the user who can put it right."""
-    return isinstance(error, ConfigError | TrainingError | OSError | HydraException | OmegaConfBaseException)
+    named = isinstance(error, ConfigError | TrainingError | OSError | HydraException | OmegaConfBaseException)
+    return named or is_out_of_memory(error)
 
 
 def print_error(error: Exception, config_name: str) -> None:
@@ -53,27 +60,59 @@ def print_error(error: Exception, config_name: str) -> None:
     print(f"error: {' '.join(explain(error, config_name).split())}", file=sys.stderr)
 
 
-def explain(error: BaseException, config_name: str) -> str:
+def explain(error: Exception, config_name: str) -> str:
     """What it says to a user, and what would work."""
     text = str(error)
+    if is_out_of_memory(error):
+        return (
+            "memory ran out: choose fewer or smaller examples, a smaller dataset.batch_size, dataset.eval_batch_size, "
+            "objective.num_samples, latent_dim or architecture"
+        )
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r}: {error.message.split('See https')[0]}"
+        return f"cannot read {error.override!r}: {_reason(error)}"
     if isinstance(error, HydraException) and isinstance(error.__cause__, OmegaConfBaseException):
+        if text.startswith("Error merging override "):
+            return f"{text.removeprefix('Error merging override ')}: {_first_line(error.__cause__)}"
         text = f"{text} {error.__cause__}"
     if unknown := re.match(r"Could not override '([^']+)'|(?:In '.*?': )?Could not find '([^'/]+)'", text):
         key = unknown[1] or unknown[2]
-        return f"unknown key {key!r}{_did_you_mean(key, _known_keys(config_name))}"
+        return f"unknown key {key!r}{_did_you_mean(key, _known_keys(config_name))} --help shows every key"
     if choice := re.search(r"Could not find '([^']+)'.*Available options in '([^']+)':(.*)", text, re.DOTALL):
         group, options = choice[2], choice[3].split("Config search path")[0].split()
         name = choice[1].removeprefix(f"{group}/")
         if group == "hydra/launcher" and name in _LAUNCHERS:
             return f"hydra/launcher={name} is not installed: pip install {_LAUNCHERS[name]}"
         return f"unknown {group} {name!r}{_did_you_mean(name, options)} The choices are: {', '.join(options)}"
-    if typed := re.match(r"Error merging override (\S+)\s+(.*?)\s+full_key", text, re.DOTALL):
-        return f"{typed[1]}: {typed[2]}"
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key}: a value is needed"
+    if isinstance(error, OmegaConfBaseException):
+        typed = [word for word in sys.argv[1:] if "${" in word]
+        return f"{error.full_key or ' '.join(typed)}: {_first_line(error)}"
     if isinstance(error, OSError):
         return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
     return text
+
+
+def _reason(error: OverrideParseException) -> str:
+    """Why Hydra's grammar does not take a word; where it speaks of its own insides, what would work."""
+    if function := re.search(r"while evaluating .*", error.message):
+        return function[0]
+    return (
+        "key=value is needed; a value of other signs than letters, digits and -_./: stands in quotes within quotes, "
+        "\"key='value'\""
+    )
+
+
+_KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
+
+
+def _first_line(error: BaseException) -> str:
+    """What OmegaConf says, without its names for types."""
+    line = str(error).partition("\n")[0]
+    kind = re.search(r"could not be converted to (\w+)$", line)
+    if kind and kind[1] in _KINDS:
+        return f"{_KINDS[kind[1]]} is needed"
+    return "a list is needed" if line.endswith("is not a ListConfig, list or tuple.") else line
 
 
 def _did_you_mean(word: str, known: list[str]) -> str:
@@ -88,10 +127,18 @@ def _did_you_mean(word: str, known: list[str]) -> str:
 
 
 def _known_keys(config_name: str) -> list[str]:
-    """Every key of the command's default composition."""
+    """Every key of the command's composition with the choices that were typed; of the default one, where one is bad."""
+    ours = GlobalHydra.instance().hydra  # of the command, which may go on
     GlobalHydra.instance().clear()
-    with initialize_config_module("vae_cli.conf", version_base="1.3"):
-        return list(dotted_keys(OmegaConf.to_container(compose(config_name), resolve=False), ""))
+    try:
+        with initialize_config_module("vae_cli.conf", version_base="1.3"):
+            try:
+                config = compose(config_name, typed_choices(sys.argv[1:]))
+            except (HydraException, OmegaConfBaseException, ValueError):
+                config = compose(config_name)
+        return [*dotted_keys(OmegaConf.to_container(config, resolve=False), ""), *sorted(groups() - {"hydra"})]
+    finally:
+        GlobalHydra.instance().hydra = ours
 
 
 def dotted_keys(node: Any, prefix: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The types and ranges of what users set most; a wrong one is refused before torch is imported."""
 
+import os
 import re
 import secrets
 from collections.abc import Collection
@@ -7,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from vae_cli.errors import ConfigError
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 _MATMUL_PRECISIONS = ("highest", "high", "medium")
 _ACCELERATORS = ("auto", "cpu", "gpu", "cuda")
+_MOST_DRAWS = 100_000  # of an importance-weighted bound: more would take hours, and say no more
 _READ_BY_PARTS = ("beta",)  # root keys that leaves refer to, where they need them
 
 
@@ -93,8 +95,10 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
         key = override.split("=")[0]
         if key.startswith("+") and key.lstrip("+") not in groups:
             raise ConfigError(f"{override}: nothing reads a key that is added; set one of those that --help shows")
-    if config.seed >= 2**63:
-        raise ConfigError(f"seed={config.seed}: a number below 2 to the power of 63")
+    for prefix, node in (("", config), ("trainer.", config.trainer), ("logging.", config.logging)):
+        for key in map(str, node):
+            if not OmegaConf.is_interpolation(node, key) and isinstance(value := node[key], int) and value >= 2**63:
+                raise ConfigError(f"{prefix}{key}={value}: a number below 2 to the power of 63")
     if config.seed < 0:
         raise ConfigError(f"seed={config.seed}: 0 or more")
     for key in ("max_epochs", "max_steps"):
@@ -109,8 +113,8 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
         if (value := config.logging[key]) < 0:
             raise ConfigError(f"logging.{key}={value}: 0 for never, or more")
     for key in ("importance_samples", "test_importance_samples"):
-        if (value := config.logging[key]) < 0:
-            raise ConfigError(f"logging.{key}={value}: 0 for none, or more")
+        if not (0 <= (value := config.logging[key]) <= _MOST_DRAWS):
+            raise ConfigError(f"logging.{key}={value}: 0 for none, or more, up to {_MOST_DRAWS}")
     clip = config.trainer.gradient_clip_val
     if clip is not None and not clip > 0:
         raise ConfigError(f"trainer.gradient_clip_val={clip}: a positive number, or null for no limit")
@@ -125,6 +129,7 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
         raise ConfigError(
             "trainer.precision=16-mixed cannot clip gradients for a fused optimiser: optimizer.fused=false"
         )
+    _check_devices(trainer.devices)
     if config.logging.progress not in ("auto", "always", "never"):
         raise ConfigError(f"logging.progress={config.logging.progress}: auto, always or never")
     if not re.fullmatch(r"[\w.-]+", config.name):
@@ -134,3 +139,20 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
     for key in _READ_BY_PARTS:
         if key in given and f"${{{key}}}" not in text:
             raise ConfigError(f"{key} was given, and no part of this model reads it: leave it out")
+
+
+def _check_devices(devices: Any) -> None:
+    """ConfigError for what names no devices, and for more processes than a machine can hold."""
+    listed = list(devices) if isinstance(devices, ListConfig) else []
+    number = devices if isinstance(devices, int) and not isinstance(devices, bool) else 0
+    if not (devices == "auto" or number == -1 or number >= 1 or (listed and all(map(_is_number_of_device, listed)))):
+        raise ConfigError(
+            f"trainer.devices={devices}: a number of devices, or their numbers as in [0,1], or auto for all there are"
+        )
+    most = max(2, os.cpu_count() or 1)
+    if number > most:
+        raise ConfigError(f"trainer.devices={number}: this machine has {most} processor cores, and each needs one")
+
+
+def _is_number_of_device(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -57,11 +57,18 @@ def _recorded(
     except InUseError:
         return None
     except (Exception, SystemExit) as error:
-        reason = explain(error, "train") if is_users(error) else f"{type(error).__name__}: {error}"
-        if not is_users(error):
-            traceback.print_exc()
-        directory.write_status("failed", directory.status().get("step", 0), " ".join(reason.split()))
+        _record_failure(directory, error)
         return None
+
+
+def _record_failure(directory: RunDirectory, error: Exception | SystemExit) -> None:
+    """In the words that a single run has for it; the traceback of a fault of ours in output.txt."""
+    if isinstance(error, Exception) and is_users(error):
+        reason = explain(error, "train")
+    else:
+        traceback.print_exception(error)
+        reason = f"{type(error).__name__}: {error}"
+    directory.write_status("failed", directory.status().get("step", 0), " ".join(reason.split()))
 
 
 def _begin_or_continue(config: DictConfig, directory: RunDirectory, begin: Callable[[], "Outcome"]) -> "Outcome":

@@ -1,8 +1,11 @@
 """vae-train: train a model, continue a run in place (`run=<folder>`), or sweep (`-m`)."""
 
+import logging
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +15,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from vae_cli.cli import sweeping
+from vae_cli.cli.choices import check_choices
 from vae_cli.cli.continuing import continued_config, continuing_arguments
-from vae_cli.cli.errors import is_users, print_error, run_command
+from vae_cli.cli.errors import is_users, print_error, run_command, say_no_more
 from vae_cli.cli.recipe import check_recipe
 from vae_cli.cli.schema import check, register
 from vae_cli.cli.sweep_job import run_sweep_job
@@ -33,6 +37,7 @@ _started = time.time()
 
 def main() -> None:
     """Entry point of `vae-train`."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it speaks of its caches where it is first imported
     register()
     run_command(_command, _CONFIG)
 
@@ -40,6 +45,7 @@ def main() -> None:
 def _command() -> int:
     global _place
     sys.argv[1:], _place = continuing_arguments(sys.argv[1:])
+    check_choices(sys.argv[1:])
     sys.argv[1:] = sweeping.sweep_arguments(sys.argv[1:])
     hydra.main(version_base="1.3", config_path="pkg://vae_cli.conf", config_name=_CONFIG)(job)()
     return _status or sweeping.status
@@ -59,6 +65,13 @@ def _run_alone(config: DictConfig, directory: RunDirectory) -> None:
     global _status
     try:
         outcome = _outcome(config, directory)
+        if outcome.is_first_process:
+            _report(outcome)
+            if (directory.path.parent / "sweep.yaml").exists():
+                write_summary(SweepFolder(directory.path.parent))
+    except BrokenPipeError:  # whoever read our output, `head` perhaps, has seen enough
+        say_no_more()
+        sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:
         _remove_if_empty(directory.path)
         raise
@@ -69,10 +82,6 @@ def _run_alone(config: DictConfig, directory: RunDirectory) -> None:
         print_error(error, _CONFIG)
         _status = 1
         return
-    if outcome.is_first_process:
-        _report(outcome)
-        if (directory.path.parent / "sweep.yaml").exists():
-            write_summary(SweepFolder(directory.path.parent))
     if outcome.state == "interrupted" and outcome.signal is not None:
         _status = 128 + outcome.signal
 
@@ -109,17 +118,29 @@ def _choices(hydra_config: HydraConf) -> dict[str, str]:
 
 
 def _report(outcome: "Outcome") -> None:
-    """The last lines: figures, of which weights, where, and how to look at them."""
+    """Prints the last lines; ConfigError where they cannot be printed."""
     place = os.path.relpath(outcome.directory)
+    try:
+        for line in _last_lines(outcome, place):
+            print(line, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        say_no_more()
+        raise ConfigError(f"standard output cannot be written ({error.strerror}); the run is in {place}") from error
+
+
+def _last_lines(outcome: "Outcome", place: str) -> Iterator[str]:
+    """Figures, of which weights, where, and how to look at them."""
     if outcome.state == "interrupted":
-        print(f"interrupted after step {outcome.step}; everything is saved. Continue with: vae-train run={place}")
+        yield f"interrupted after step {outcome.step}; everything is saved. Continue with: vae-train run={place}"
         return
     for tag, value in outcome.figures.items():
         if line := _line(tag.removeprefix("test/"), value):
-            print(line)
-    print(f"{'weights':<20} {outcome.weights}")
-    print(f"{'run':<20} {place}")
-    print(f"{'look at it':<20} tensorboard --logdir {place}")
+            yield line
+    yield f"{'weights':<20} {outcome.weights}"
+    yield f"{'run':<20} {place}"
+    yield f"{'look at it':<20} tensorboard --logdir {place}"
 
 
 def _line(figure: str, value: float) -> str | None:

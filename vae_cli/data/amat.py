@@ -1,7 +1,5 @@
 """Statically binarised MNIST: the text files of Larochelle (Salakhutdinov & Murray 2008), gzipped or not."""
 
-import gzip
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import torch
 
 from vae_cli.data.base import Rows, Source
 from vae_cli.data.folder import DataFolder
+from vae_cli.data.packed import unpacked
 from vae_cli.errors import ConfigError
 from vae_cli.types import Binary
 
@@ -29,10 +28,7 @@ def read_amat(path: Path) -> Rows:
         ConfigError: where the file is anything else.
 
     """
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise ConfigError(f"{path} is damaged ({error}): fetch it again") from error
+    content = unpacked(path)
     if len(content) % (2 * _PIXELS):
         raise ConfigError(f"{path} is damaged: a line has {2 * _PIXELS} bytes, and it holds {len(content)}")
     values = np.frombuffer(content, np.uint8).reshape(-1, _PIXELS, 2)[..., 0] - ord("0")

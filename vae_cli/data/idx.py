@@ -1,9 +1,7 @@
 """MNIST and its kin: idx files, gzipped or not (LeCun's format: magic number, sizes, bytes)."""
 
-import gzip
 import math
 import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from vae_cli.data.base import Rows, Source
 from vae_cli.data.folder import DataFolder
+from vae_cli.data.packed import unpacked
 from vae_cli.errors import ConfigError
 from vae_cli.types import Levels
 
@@ -46,11 +45,11 @@ def read_idx(path: Path) -> Tensor:
         ConfigError: where the file is damaged or is not an idx file of bytes.
 
     """
+    content = unpacked(path)
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         zero, kind, rank = struct.unpack(">HBB", content[:4])
         shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
-    except (OSError, EOFError, zlib.error, struct.error) as error:
+    except struct.error as error:
         raise ConfigError(f"{path} is damaged or is not an idx file ({error}): fetch it again") from error
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * rank)
     if zero != 0 or kind != _UNSIGNED_BYTES or values.size != math.prod(shape):

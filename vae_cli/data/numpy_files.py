@@ -20,7 +20,7 @@ def read_npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as content:
             return [content[name] for name in names]
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise damaged(path, error) from error
 
 
@@ -34,7 +34,7 @@ def read_npy(path: Path) -> np.ndarray:
     try:
         with path.open("rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, MemoryError) as error:
         raise damaged(path, error) from error
 
 

@@ -47,8 +47,12 @@ def shapes(*, size: int, scales: int, orientations: int, positions: int, val: fl
     step = (room - 1) // max(1, positions - 1)
     first = (room - 1 - step * (positions - 1)) // 2
     places = first + step * np.arange(positions)
+    x = np.zeros(
+        (len(_SHAPES) * scales * orientations, positions, positions, size, size), np.uint8
+    )  # where too many, at once
     sprites = [_sprite(shape, scale, angle, radius) for shape, scale, angle in _kinds(scales, orientations)]
-    x = np.stack([_everywhere(sprite, places, size) for sprite in sprites])
+    for place, sprite in zip(x, sprites, strict=True):
+        _draw_everywhere(sprite, places, place)
     found = zip(_NAMES, (len(_SHAPES), scales, orientations, positions, positions), strict=True)
     factors = tuple(Factor(name, count) for name, count in found)
     values = np.indices([factor.count for factor in factors]).reshape(len(factors), -1).T
@@ -78,13 +82,11 @@ def _kinds(scales: int, orientations: int) -> Iterator[tuple[str, float, float]]
     return product(_SHAPES, sizes, angles)
 
 
-def _everywhere(sprite: np.ndarray, places: np.ndarray, size: int) -> np.ndarray:
-    """A sprite [2 R + 1, 2 R + 1] in pictures [len(places) for x, len(places) for y, size, size]."""
-    pictures = np.zeros((len(places), len(places), size, size), np.uint8)
+def _draw_everywhere(sprite: np.ndarray, places: np.ndarray, pictures: np.ndarray) -> None:
+    """A sprite [2 R + 1, 2 R + 1] into pictures [len(places) for x, len(places) for y, size, size]."""
     for column, row in product(range(len(places)), repeat=2):
         left, top = places[column], places[row]
         pictures[column, row, top : top + len(sprite), left : left + len(sprite)] = sprite
-    return pictures
 
 
 def _sprite(shape: str, scale: float, angle: float, radius: int) -> np.ndarray:

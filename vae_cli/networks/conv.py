@@ -19,6 +19,7 @@ from vae_cli.networks.activations import activation as named_activation
 from vae_cli.networks.feature_maps import Finish, ResidualBlock
 from vae_cli.types import Network
 
+_DEEPEST = 1000  # blocks after a halving: what is more has lost a comma
 _MOST_PLANES = 200  # beside an image; more of them would cost far more than the image itself
 _SIMPLEST = {"channels": "32", "kernels": "4"}  # of a halving, in advice
 _LAYOUT = torch.channels_last
@@ -197,8 +198,8 @@ def _sizes(
         )
     if any(kernel < 2 or kernel % 2 for kernel in kernels):
         raise ConfigError(f"architecture.kernels={list(kernels)}: the kernel of a halving is even: 2, 4, 6, ...")
-    if blocks < 0:
-        raise ConfigError(f"architecture.blocks={blocks}: 0 or more residual blocks")
+    if not (0 <= blocks <= _DEEPEST):
+        raise ConfigError(f"architecture.blocks={blocks}: 0 or more residual blocks, up to {_DEEPEST}")
     if len(image) != 3:
         raise ConfigError(
             f"convolutions need images [channels, height, width], and x has shape {tuple(image)}: "

@@ -10,6 +10,8 @@ from vae_cli.errors import ConfigError
 from vae_cli.networks.activations import activation as named_activation
 from vae_cli.types import Network
 
+_DEEPEST = 1000  # hidden layers: what is more has lost a comma
+
 
 class MLP(Network):
     """`depth` hidden layers of `width` units with one nonlinearity, then a linear layer.
@@ -70,8 +72,8 @@ class _Stack(nn.Module):
         super().__init__()
         if width < 1:
             raise ConfigError(f"architecture.width={width}: a layer needs at least 1 unit")
-        if depth < 0:
-            raise ConfigError(f"architecture.depth={depth}: 0 or more hidden layers")
+        if not (0 <= depth <= _DEEPEST):
+            raise ConfigError(f"architecture.depth={depth}: 0 or more hidden layers, up to {_DEEPEST}")
         fan_in = in_shape.numel() + (condition.numel() if condition else 0)
         widths = [fan_in, *[width] * depth]
         self.hidden = nn.Sequential(*[layer(a, b) for a, b in pairwise(widths)])

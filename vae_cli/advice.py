@@ -1,0 +1,59 @@
+"""What a run says in words where it trains well enough and will disappoint all the same."""
+
+from collections.abc import Iterator, Mapping
+
+from omegaconf import DictConfig
+
+from vae_cli.schedules import FINAL_STEP
+from vae_cli.types import Schedule
+
+_UNTRAINED = 500  # steps; many a healthy model begins without active units and finds them later
+_FEW, _SHARE = 2, 10  # at most so many active units, and of so many each, are few: large latents are never full
+
+
+def unfinished(schedules: Mapping[str, Schedule], last_step: int) -> Iterator[str]:
+    """What to say of schedules that training ends before."""
+    for name, schedule in schedules.items():
+        reached, end = schedule(last_step - 1), schedule(FINAL_STEP)
+        if reached != end:
+            yield (
+                f"{name} reaches {reached:g} by the last step ({last_step}) and would end at {end:g}, which validation "
+                "and test use: train longer, or let it end sooner"
+            )
+
+
+def collapsed(
+    config: DictConfig, schedules: Mapping[str, Schedule], active: Mapping[str, tuple[int, int]], step: int
+) -> Iterator[str]:
+    """What to say where z tells next to nothing of x after `step` steps (posterior collapse, Bowman et al. 2016).
+
+    Nothing before `_UNTRAINED` steps, nor where a schedule goes on: `unfinished` has told of that.
+
+    Args:
+        active: by latent variable, its active units and its dimensions.
+    """
+    if step < _UNTRAINED or any(unfinished(schedules, step)):
+        return
+    for name, (units, dimensions) in active.items():
+        if units <= min(_FEW, dimensions // _SHARE):
+            yield (
+                f"posterior collapse: {units or 'none'} of the {dimensions} dimensions of {name} "
+                f"{'are' if units > 1 else 'is'} active after {step} steps, so the decoder hardly uses {name}: try "
+                f"{', '.join(_remedies(config))}, or a longer run"
+            )
+
+
+def _remedies(config: DictConfig) -> Iterator[str]:
+    """Those that this config has a key for."""
+    objective = config.objective
+    if "beta" in objective:
+        yield f"a beta below {objective.beta:g}"
+    if not objective.get("warmup_steps", 1):
+        yield "objective.warmup_steps"
+    if not objective.get("free_bits", 1):
+        yield "objective.free_bits"
+    if "capacity" in objective:
+        yield f"an objective.capacity above {objective.capacity:g}"
+    if "sigma" in config.likelihood:
+        yield f"a likelihood.sigma below {config.likelihood.sigma:g}"
+    yield "a smaller decoder"

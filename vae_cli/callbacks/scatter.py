@@ -1,0 +1,124 @@
+"""Points of a latent space on a plane, coloured by label; or on a line, as a histogram.
+
+Drawn on a canvas of its own: no display, no window, no state of matplotlib that others share.
+"""
+
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+Colour = tuple[float, float, float, float]
+
+_INCHES, _DOTS = (4.8, 4.0), 150  # 720 x 600 pixels, and words that are read in a small card too
+_GREY: Colour = (0.6, 0.6, 0.6, 1.0)
+_BLUE: Colour = (0.12, 0.47, 0.71, 1.0)
+_MOST_COLOURS = 20  # that a legend can name; more labels take a scale of colours
+_BINS = 40
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points [N, 1] or [N, 2], the titles of their axes, and their labels [N], -1 where one is hidden."""
+
+    points: np.ndarray
+    axes: list[str]
+    labels: np.ndarray | None
+    standard_prior: bool  # whether the prior of both coordinates is N(0, 1)
+
+
+def scatter(cloud: Cloud) -> Tensor:
+    """The picture, [3, H, W], uint8."""
+    figure = Figure(_INCHES, dpi=_DOTS, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_title(f"means of q(z | x) for {len(cloud.points)} validation examples{_prior(cloud)}", fontsize=9)
+    axes.set_xlabel(cloud.axes[0])
+    axes.set_axisbelow(True)
+    axes.grid(color="0.93")
+    if len(cloud.axes) == 1:
+        _line(axes, cloud)
+    else:
+        axes.set_ylabel(cloud.axes[1])
+        _plane(axes, cloud)
+    _say_colours(figure, axes, cloud.labels)
+    canvas.draw()
+    pixels = np.array(canvas.buffer_rgba())[..., :3]
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def _prior(cloud: Cloud) -> str:
+    """What the dashes are."""
+    if not cloud.standard_prior:
+        return ""
+    return "\ndashed: the prior" + (", 1 and 2 standard deviations" if len(cloud.axes) == 2 else "")
+
+
+def _plane(axes: Axes, cloud: Cloud) -> None:
+    """Both axes of one scale; rings at one and two standard deviations of a standard normal prior."""
+    for radius in (1, 2) if cloud.standard_prior else ():
+        axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor="0.7", linestyle="--"))
+    size = float(np.clip(8000 / len(cloud.points), 8, 40))
+    axes.scatter(*cloud.points.T, s=size, c=_colours(cloud.labels, len(cloud.points)), linewidths=0, alpha=0.85)
+    axes.set_aspect("equal", adjustable="datalim")
+
+
+def _line(axes: Axes, cloud: Cloud) -> None:
+    """A histogram, one class upon another; the prior's where it is standard normal."""
+    values = cloud.points[:, 0]
+    low, high = float(values.min()), float(values.max())
+    edges = np.linspace(low, high, _BINS + 1) if high > low else np.array([low - 0.5, low + 0.5])
+    palette = {} if cloud.labels is None else _palette(cloud.labels)
+    groups = [values[cloud.labels == label] for label in palette] or [values]
+    axes.hist(groups, edges.tolist(), stacked=True, color=list(palette.values()) or [_BLUE])
+    axes.set_ylabel("examples a bin")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    if cloud.standard_prior:
+        z = np.linspace(-3, 3, 200)
+        density = len(values) * (edges[1] - edges[0]) * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+        axes.plot(z, density, color="0.45", linestyle="--")
+
+
+def _palette(labels: np.ndarray) -> dict[int, Colour]:
+    """A colour for every label, grey where it is hidden; {} where there are more than colours to tell apart."""
+    found = [int(label) for label in np.unique(labels) if label >= 0]
+    if len(found) > _MOST_COLOURS or max(found, default=0) >= _MOST_COLOURS:
+        return {}
+    colours = matplotlib.colormaps["tab10" if max(found, default=0) < 10 else "tab20"]
+    hidden = {-1: _GREY} if (labels < 0).any() else {}
+    return {**{label: colours(label) for label in found}, **hidden}
+
+
+def _colours(labels: np.ndarray | None, points: int) -> np.ndarray:
+    """Of every point, [N, 4]."""
+    if labels is None:
+        return np.tile(_BLUE, (points, 1))
+    if palette := _palette(labels):
+        return np.array([palette[int(label)] for label in labels])
+    return np.where(labels[:, None] < 0, _GREY, _scale(labels).to_rgba(labels))
+
+
+def _scale(labels: np.ndarray) -> ScalarMappable:
+    return ScalarMappable(Normalize(0, int(labels.max())), "viridis")
+
+
+def _say_colours(figure: Figure, axes: Axes, labels: np.ndarray | None) -> None:
+    """A legend of the labels, or a scale of many."""
+    if labels is None:
+        return
+    if palette := _palette(labels):
+        marks = [Line2D([], [], color=colour, marker="o", linestyle="") for colour in palette.values()]
+        names = ["none" if label < 0 else str(label) for label in palette]
+        figure.legend(marks, names, title="label", loc="outside right upper", frameon=False, handletextpad=0.1)
+    elif axes.collections:
+        figure.colorbar(_scale(labels), ax=axes, label="label")
