@@ -8,4 +8,4 @@ def leaves(*parts, **settings):
 
 
 def breaks(*parts, **settings):
-    raise RuntimeError("out of memory:\nasked for more than there is")
+    raise RuntimeError("it broke:\nwithin")
