@@ -47,16 +47,16 @@ def test_a_sweep(tmp_path, small):
         (c["beta"], c["seed"]) for c in (yaml.safe_load((run / "config.yaml").read_text()) for run in runs(tmp_path))
     }
     assert found == {(1.0, 0), (1.0, 1), (4.0, 0), (4.0, 1)}
-    assert done.stdout.count("test ELBO") == 4
+    assert done.stdout.count("finished     test/elbo") == 4
     assert {run.relative_to(tmp_path).parts[:2] for run in runs(tmp_path)} == {("outputs", "sweeps")}
 
 
 def test_a_job_that_is_refused_does_not_stop_the_sweep(tmp_path, small):
     done = vae_train("-m", *small, "beta=1,-1,4", *TWO_STEPS, cwd=tmp_path)
     assert done.status == 1
-    assert done.stdout.count("test ELBO") == 2
-    assert done.stderr.count("error: beta=-1") == 1
-    assert len(runs(tmp_path)) == 2
+    assert done.stdout.count("finished     test/elbo") == 2
+    assert done.stderr.count("failed: beta=-1") == 1
+    assert len([run for run in runs(tmp_path) if (run / "metrics.json").exists()]) == 2
 
 
 def test_a_job_gives_the_same_numbers_in_a_sweep_as_alone(tmp_path, small):

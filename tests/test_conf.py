@@ -18,8 +18,8 @@ from vae_cli.build import build_data, build_experiment, rehearse
 from vae_cli.errors import ConfigError
 
 NUMBERED = ("architecture", "likelihood", "objective", "optimizer")
-AXES = [group for group in GROUPS if group not in ("model", "dataset", "experiment")]
-OURS = [group for group in GROUPS if group not in ("model", "optimizer", "experiment")]
+AXES = [group for group in GROUPS if group not in ("model", "dataset", "experiment", "search")]
+OURS = [group for group in GROUPS if group not in ("model", "optimizer", "experiment", "search")]
 LEAVES = [(group, choice) for group in OURS for choice in choices(group)]
 
 

@@ -24,7 +24,7 @@ LAYERS = [
     {"experiment", "precision", "compilation"},
     {"callbacks", "loop"},
     {"build", "runs"},
-    {"training"},
+    {"training", "sweeps"},
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

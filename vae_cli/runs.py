@@ -21,10 +21,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vae_cli import __version__
-from vae_cli.errors import ConfigError
+from vae_cli.errors import ConfigError, InUseError
 from vae_cli.files import replacing
 
 _FORMAT = 2  # of the run directory; raised when older ones can no longer be read
+_GLANCE = 0.5  # seconds that are longer than `in_use` holds the lock
 _RECORD = "recorded"  # key of config.yaml that is about the run, not part of its config
 
 
@@ -41,20 +42,30 @@ class RunDirectory:
         """Work in it alone. The system frees the lock when a process dies, so a killed run leaves none behind.
 
         Raises:
-            ConfigError: where another process works in it.
+            InUseError: where another process works in it.
 
         """
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / ".lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_GLANCE)
         except Timeout:
             pid = self.status().get("pid")
-            raise ConfigError(f"{self.path} is in use by process {pid}: wait for it, or stop it") from None
+            raise InUseError(f"{self.path} is in use by process {pid}: wait for it, or stop it") from None
         try:
             yield
         finally:
             lock.release()
+
+    def in_use(self) -> bool:
+        """Whether a process works in it now."""
+        if not (self.path / ".lock").exists():
+            return False
+        try:
+            with FileLock(self.path / ".lock").acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
 
     def holds_a_run(self) -> bool:
         """Whether a run was ever begun here."""

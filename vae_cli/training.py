@@ -183,7 +183,7 @@ class _Run:
 
     def _fit_and_test(self) -> Outcome:
         trainer, directory = self._trainer, self._directory
-        log.info("training from step %d", self._first_step)
+        log.info("training from step %d, threads: %d", self._first_step, torch.get_num_threads())
         schedules = self.experiment.objective.schedules
         self._warn(unfinished(schedules, self._last_step()))
         try:

@@ -8,7 +8,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quoted
 
 from vae_cli.errors import ConfigError
 
-_PRESETS = ("model", "experiment")  # without them, the axes are as the root says
+_PRESETS = ("model", "experiment", "search")  # without them, the axes are as the root says
 
 
 def check_choices(arguments: list[str]) -> None:

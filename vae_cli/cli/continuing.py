@@ -18,7 +18,8 @@ from vae_cli.runs import RunDirectory
 
 # Of the run's own data set, which Hydra's default composition may lack.
 _PLACE = ("dataset.root", "dataset.path", "dataset.download")
-_MAY_CHANGE = ("trainer.max_epochs", "trainer.max_steps", "trainer.accelerator", "trainer.devices", *_PLACE)
+_BUDGET_AND_DEVICE = ("trainer.max_epochs", "trainer.max_steps", "trainer.accelerator", "trainer.devices")
+_MAY_CHANGE = (*_BUDGET_AND_DEVICE, *_PLACE)
 _MAY_CHANGE_BELOW = ("logging.", "hydra.", "hydra/")
 _OF_THE_COMMAND = ("run", "trust")
 
@@ -57,7 +58,7 @@ def continuing_arguments(arguments: list[str]) -> tuple[list[str], dict[str, Any
             )
     shown = [argument for argument in arguments if not argument.startswith(tuple(f"{key}=" for key in _PLACE))]
     place = {key: _as_typed(values[key]) for key in _PLACE if key in values}
-    return [*shown, f"hydra.run.dir={_quoted(str(folder))}"], place
+    return [*shown, f"hydra.run.dir={quoted(str(folder))}"], place
 
 
 def continued_config(
@@ -81,6 +82,19 @@ def continued_config(
     return own, record
 
 
+def continued_in_sweep(config: DictConfig, directory: RunDirectory) -> tuple[DictConfig, Mapping[str, Any]]:
+    """The config that a job of a sweep began with, its budget, place and logging as they are now asked for."""
+    own, record = directory.read_config(list(config.trust))
+    for key in _BUDGET_AND_DEVICE:
+        OmegaConf.update(own, key, OmegaConf.select(config, key))
+    own.logging = config.logging
+    for key in _PLACE:
+        name = key.removeprefix("dataset.")
+        if name in config.dataset:
+            _set_throughout(own.dataset, name, config.dataset[name])
+    return own, record
+
+
 def _as_typed(value: Any) -> str | bool | None:
     """A folder may be named by a number."""
     return value if value is None or isinstance(value, bool) else str(value)
@@ -95,7 +109,7 @@ def _set_throughout(node: DictConfig, name: str, value: Any) -> None:
             _set_throughout(child, name, value)
 
 
-def _quoted(text: str) -> str:
-    """For Hydra's grammar, in which a backslash is one unless it stands before a quote."""
+def quoted(text: str) -> str:
+    """A word for Hydra's grammar, in which a backslash is one unless it stands before a quote."""
     doubled = re.sub(r"(\\+)(?='|$)", r"\1\1", text)
     return "'" + doubled.replace("'", "\\'") + "'"

@@ -17,6 +17,11 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from vae_cli.cli.choices import groups, typed_choices
 from vae_cli.errors import ConfigError, TrainingError, is_out_of_memory
 
+_LAUNCHERS = {
+    "joblib": "hydra-joblib-launcher",
+    "submitit_local": "hydra-submitit-launcher",
+    "submitit_slurm": "hydra-submitit-launcher",
+}
 _TRACEBACK = "HYDRA_FULL_ERROR"  # set to 1 by a user who wants tracebacks
 
 
@@ -54,10 +59,11 @@ def print_error(error: Exception, config_name: str) -> None:
     """One line on standard error, from the first of several processes."""
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return
-    print(f"error: {' '.join(_explain(error, config_name).split())}", file=sys.stderr)
+    print(f"error: {' '.join(explain(error, config_name).split())}", file=sys.stderr)
 
 
-def _explain(error: Exception, config_name: str) -> str:
+def explain(error: Exception, config_name: str) -> str:
+    """What it says to a user, and what would work."""
     text = str(error)
     if is_out_of_memory(error):
         return (
@@ -76,6 +82,8 @@ def _explain(error: Exception, config_name: str) -> str:
     if choice := re.search(r"Could not find '([^']+)'.*Available options in '([^']+)':(.*)", text, re.DOTALL):
         group, options = choice[2], choice[3].split("Config search path")[0].split()
         name = choice[1].removeprefix(f"{group}/")
+        if group == "hydra/launcher" and name in _LAUNCHERS:
+            return f"hydra/launcher={name} is not installed: pip install {_LAUNCHERS[name]}"
         return f"unknown {group} {name!r}{_did_you_mean(name, options)} The choices are: {', '.join(options)}"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: a value is needed"
@@ -113,6 +121,8 @@ def _first_line(error: BaseException) -> str:
 
 def _did_you_mean(word: str, known: list[str]) -> str:
     """The nearest names, comparing whole keys and last parts."""
+    if word in known:
+        return ": the part that was chosen has none; --cfg job shows what it has."
     by_last_part = {key.rpartition(".")[2]: key for key in reversed(known)}
     near = difflib.get_close_matches(word, known, n=3)
     near += [by_last_part[part] for part in difflib.get_close_matches(word.rpartition(".")[2], by_last_part, n=3)]
@@ -122,13 +132,17 @@ def _did_you_mean(word: str, known: list[str]) -> str:
 
 def _known_keys(config_name: str) -> list[str]:
     """Every key of the command's composition with the choices that were typed; of the default one, where one is bad."""
+    ours = GlobalHydra.instance().hydra  # of the command, which may go on
     GlobalHydra.instance().clear()
-    with initialize_config_module("vae_cli.conf", version_base="1.3"):
-        try:
-            config = compose(config_name, typed_choices(sys.argv[1:]))
-        except (HydraException, OmegaConfBaseException, ValueError):
-            config = compose(config_name)
+    try:
+        with initialize_config_module("vae_cli.conf", version_base="1.3"):
+            try:
+                config = compose(config_name, typed_choices(sys.argv[1:]))
+            except (HydraException, OmegaConfBaseException, ValueError):
+                config = compose(config_name)
         return [*dotted_keys(OmegaConf.to_container(config, resolve=False), ""), *sorted(groups() - {"hydra"})]
+    finally:
+        GlobalHydra.instance().hydra = ours
 
 
 def dotted_keys(node: Any, prefix: str) -> Iterator[str]:

@@ -67,6 +67,8 @@ class TrainConfig:
     name: str = MISSING
     run: str | None = None
     init: str | None = None
+    sweep: str | None = None
+    retry: str | None = None
     trust: list[str] = field(default_factory=list)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)

@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from vae_cli.cli import sweeping
 from vae_cli.cli.choices import check_choices
 from vae_cli.cli.continuing import continued_config, continuing_arguments
 from vae_cli.cli.errors import is_users, print_error, run_command, say_no_more
 from vae_cli.cli.recipe import check_recipe
 from vae_cli.cli.schema import check, register
+from vae_cli.cli.sweep_job import run_sweep_job
 from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory
+from vae_cli.sweeps.folder import SweepFolder
+from vae_cli.sweeps.summary import write_summary
 
 if TYPE_CHECKING:
     from vae_cli.training import Outcome
@@ -46,19 +50,29 @@ def _command() -> int:
     global _place
     sys.argv[1:], _place = continuing_arguments(sys.argv[1:])
     check_choices(sys.argv[1:])
-    _hydra_command()
-    return _status
+    sys.argv[1:] = sweeping.sweep_arguments(sys.argv[1:])
+    hydra.main(version_base="1.3", config_path="pkg://vae_cli.conf", config_name=_CONFIG)(job)()
+    return _status or sweeping.status
 
 
-@hydra.main(version_base="1.3", config_path="pkg://vae_cli.conf", config_name=_CONFIG)
-def _hydra_command(config: DictConfig) -> None:
-    """One job. A job that fails is reported here, so that the others of a sweep go on."""
-    global _status
+def job(config: DictConfig) -> None:
+    """One run, alone or of a sweep."""
     directory = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
+    if HydraConfig.get().sweeper.call is not None:
+        run_sweep_job(config, directory, HydraConfig.get(), lambda: _begin(config, directory))
+    else:
+        _run_alone(config, directory)
+
+
+def _run_alone(config: DictConfig, directory: RunDirectory) -> None:
+    """Reports how it ended."""
+    global _status
     try:
-        outcome = _job(config, directory)
+        outcome = _outcome(config, directory)
         if outcome.is_first_process:
             _report(outcome)
+            if (directory.path.parent / "sweep.yaml").exists():
+                write_summary(SweepFolder(directory.path.parent))
     except BrokenPipeError:  # whoever read our output, `head` perhaps, has seen enough
         say_no_more()
         sys.exit(128 + signal.SIGPIPE)
@@ -72,15 +86,11 @@ def _hydra_command(config: DictConfig) -> None:
         print_error(error, _CONFIG)
         _status = 1
         return
-    if outcome.signal is None:
-        return
-    if outcome.state == "interrupted":
+    if outcome.state == "interrupted" and outcome.signal is not None:
         _status = 128 + outcome.signal
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        sys.exit(128 + outcome.signal)
 
 
-def _job(config: DictConfig, directory: RunDirectory) -> "Outcome":
+def _outcome(config: DictConfig, directory: RunDirectory) -> "Outcome":
     hydra_config = HydraConfig.get()
     overrides = list(hydra_config.overrides.task)
     if config.run is not None:
@@ -89,14 +99,26 @@ def _job(config: DictConfig, directory: RunDirectory) -> "Outcome":
         from vae_cli.training import resume
 
         return resume(config, record, directory)
-    chosen = hydra_config.runtime.choices.items()
-    choices = {axis: choice for axis, choice in chosen if choice is not None and not axis.startswith("hydra/")}
+    if config.retry is not None:
+        raise ConfigError(f"retry={config.retry} is for sweeps: add -m, or sweep=<folder>")
     check(config, overrides, hydra_config.runtime.choices)
+    choices = _choices(hydra_config)
     if "experiment" in choices:
         check_recipe(config, overrides, choices)
+    return _begin(config, directory)
+
+
+def _begin(config: DictConfig, directory: RunDirectory) -> "Outcome":
+    """A run of a config that was found good."""
     from vae_cli.training import train
 
-    return train(config, choices, overrides, directory)
+    return train(config, _choices(HydraConfig.get()), list(HydraConfig.get().overrides.task), directory)
+
+
+def _choices(hydra_config: HydraConf) -> dict[str, str]:
+    """The choice on every axis."""
+    chosen = hydra_config.runtime.choices.items()
+    return {axis: choice for axis, choice in chosen if choice is not None and not axis.startswith("hydra/")}
 
 
 def _report(outcome: "Outcome") -> None:

@@ -1,0 +1,109 @@
+"""One display for a sweep, fed from the status files of its jobs, so that it is the same wherever they run."""
+
+import sys
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from vae_cli.sweeps.folder import Job, SweepFolder
+from vae_cli.sweeps.summary import Result, best, ranking, results
+
+_LOOK = 0.5  # seconds between two looks
+_ENDS = ("finished", "failed", "interrupted")
+
+
+class Display:
+    """A line for every job that ends; on a terminal, how far the sweep is, the best job so far and the time left.
+
+    Args:
+        folder: of the sweep.
+        jobs: all that were asked for.
+        to_do: those of them that are run now.
+    """
+
+    def __init__(self, folder: SweepFolder, jobs: Sequence[Job], to_do: Sequence[Job]) -> None:
+        self._folder, self._jobs = folder, jobs
+        self._before = {job.name: self._changed(job) for job in to_do}
+        self._waiting = list(to_do)
+        self._out, self._over = sys.stdout, threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[best]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(file=sys.stderr),
+            transient=True,
+            redirect_stdout=sys.stdout.isatty(),
+            disable=not sys.stderr.isatty(),
+            speed_estimate_period=24 * 3600,
+        )
+        self._task = self._progress.add_task("sweep", total=len(to_do), best="")
+
+    def __enter__(self) -> "Display":
+        """Begin to follow."""
+        self._progress.start()
+        self._out = sys.stdout  # jobs in this process send theirs elsewhere
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """A last look."""
+        self._over.set()
+        self._thread.join()
+        self._look()
+        self._progress.stop()
+
+    def _follow(self) -> None:
+        while not self._over.wait(_LOOK):
+            self._look()
+
+    def _look(self) -> None:
+        moved = [job for job in self._waiting if self._changed(job) != self._before[job.name]]
+        ended = [one for one in results(self._folder, moved) if one.state in _ENDS]
+        for one in ended:
+            self._waiting.remove(one.job)
+            print(line(one), file=self._out, flush=True)
+        if ended or not self._progress.disable:
+            found = results(self._folder, self._jobs)
+            self._progress.update(
+                self._task,
+                completed=len(self._before) - len(self._waiting),
+                description=counts(found),
+                best=f"best {named_best(found)}" if best(found) else "",
+            )
+
+    def _changed(self, job: Job) -> int:
+        try:
+            return (self._folder.run(job).path / "status.json").stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+
+def line(result: Result) -> str:
+    """What became of a job."""
+    tag = ranking(result.figures)
+    figure = "" if tag is None else f"{tag} {result.figures[tag]:.3f}"
+    told = {"finished": figure, "failed": result.reason, "interrupted": f"after step {result.steps}"}
+    return f"{result.job.name:<40} {result.state:<12} {told.get(result.state, '')}"
+
+
+def named_best(found: Sequence[Result]) -> str | None:
+    """The best figure so far, and whose it is."""
+    if (winner := best(found)) is None:
+        return None
+    tag, result = winner
+    return f"{tag} {result.figures[tag]:.3f} ({result.job.name})"
+
+
+def counts(found: Sequence[Result]) -> str:
+    """How many jobs are in which state."""
+    states = [result.state for result in found]
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))

@@ -1,0 +1,360 @@
+"""`vae-train -m`: which jobs a command asks for, which of them are still to do, and what became of them.
+
+Hydra expands the command and its launcher runs the jobs. A job is known by the hash of its config, so the same command
+again, in the folder that it named the first time, does what is left. Nothing here imports torch.
+"""
+
+import multiprocessing
+import os
+import platform
+import shlex
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, flag_override
+
+from vae_cli.cli.continuing import quoted
+from vae_cli.cli.errors import explain, is_users
+from vae_cli.cli.launching import Setup, jobs_at_once
+from vae_cli.cli.recipe import check_recipe
+from vae_cli.cli.schema import check
+from vae_cli.cli.sweep_display import Display, counts, named_best
+from vae_cli.errors import ConfigError
+from vae_cli.sweeps import identity
+from vae_cli.sweeps.folder import Job, SweepFolder, is_spent, state_of
+from vae_cli.sweeps.summary import Result, results, write_summary
+
+_OF_THE_COMMAND = ("sweep", "retry", "search")
+_typed: list[str] = []  # the command line's arguments
+status = 0  # of the process
+
+Composer = tuple[HydraContext, DictConfig]
+
+
+def sweep_arguments(arguments: list[str]) -> list[str]:
+    """The command line as Hydra is to see it; words that are for the jobs of a sweep that goes on are left out of it,
+    since Hydra would read them against the default composition.
+    """
+    global _typed
+    _typed = arguments
+    words = _words(arguments)
+    if not any(word.startswith("sweep=") for word in words):
+        return arguments
+    for_hydra = ("sweep=", "retry=", "hydra.", "hydra/")
+    kept = [word for word in arguments if word not in words or word.startswith(for_hydra)]
+    return kept if {"-m", "--multirun"} & set(kept) else ["-m", *kept]
+
+
+def sweep(context: HydraContext, task: TaskFunction, master: DictConfig) -> None:
+    """Runs what is left to do, in the folder that the command names.
+
+    Raises:
+        ConfigError: where no job at all can be run; then nothing was written.
+
+    """
+    global status
+    retry, threads = _retry(master), _threads(master)
+    asked, folder = _asked((context, master))
+    if all(one.refusal for one in asked):
+        raise ConfigError(asked[0].refusal or "no job was asked for")
+    _record(folder, asked)
+    jobs = [one.job for one in asked]
+    to_do = [one.job for one in asked if _is_to_do(folder, one, retry)]
+    call = f"{platform.node()}-{os.getpid()}"
+    broken = None
+    try:
+        with Display(folder, jobs, to_do), _listening(folder, call):
+            if to_do:
+                _launch((context, task, master), folder, call, threads, to_do)
+    except Exception as error:
+        if is_users(error):
+            raise
+        broken = f"{type(error).__name__}: {error}"
+    finally:
+        stopped = folder.stopped_by(call)
+        folder.forget(call)
+        write_summary(folder)
+    found = results(folder, jobs)
+    _report(folder, found)
+    if broken is not None:
+        choice = master.hydra.runtime.choices["hydra/launcher"]
+        print(f"error: hydra/launcher={choice} broke: {' '.join(broken.split())}", file=sys.stderr)
+    unfinished = any(result.state not in ("finished", "running") for result in found)
+    status = 128 + stopped if stopped is not None else int(unfinished or broken is not None)
+
+
+# ---- which jobs -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A job of this call."""
+
+    job: Job
+    config: DictConfig | None  # None where it was refused
+    refusal: str | None = None
+
+
+def _asked(composer: Composer) -> tuple[list[_Asked], SweepFolder]:
+    """The jobs of the command, each once, and the folder that they belong to."""
+    master = composer[1]
+    words = [word for word in _words(_typed) if _key(word) not in _OF_THE_COMMAND]
+    words = [word for word in words if not word.startswith(("hydra.", "hydra/"))]
+    if master.sweep is not None:
+        folder = SweepFolder(Path(master.sweep))
+        recorded = folder.jobs()
+        if not recorded:
+            raise ConfigError(f"sweep={master.sweep}: there is no sweep.yaml; name the folder of a sweep")
+        asked = [one for job in recorded for one in _continued(job, words, composer)]
+    else:
+        spaces = list(_spaces(words, master, composer[0]))
+        asked = [_ask(one, swept, composer) for space in spaces for one, swept in _expanded(space)]
+        folder = SweepFolder(_folder(master, words, asked))
+        recorded = folder.jobs()
+    return _each_once(asked, recorded), folder
+
+
+def _spaces(words: list[str], master: DictConfig, context: HydraContext) -> Iterator[list[Override]]:
+    """What is typed beside what `search=` has; one space for every model, where that has several."""
+    parser = OverridesParser.create(config_loader=context.config_loader)
+    settings, typed = master.hydra.sweeper, parser.parse_overrides(words)
+    for name, what in settings.missing.items():
+        print(f"left out: {what}; there is no model={name}", file=sys.stderr)
+    common = [f"{key}={values}" for key, values in settings.params.items()]
+    if not settings.models:
+        yield parser.parse_overrides([*common, *words])
+        return
+    (picked,) = [_values(one) for one in typed if one.key_or_group == "model"] or [list(settings.models)]
+    others = [word for word in words if not word.startswith("model=")]
+    if unknown := [model for model in picked if model not in settings.models]:
+        raise ConfigError(f"model={unknown[0]}: this search has the models {', '.join(settings.models)}")
+    for model in picked:
+        own = [f"{key}={values}" for key, values in settings.models[model].items()]
+        yield parser.parse_overrides([f"model=choice({model})", *own, *common, *others])
+
+
+def _expanded(space: list[Override]) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """Every combination as Hydra makes them: its words, and of those the ones that are swept."""
+    swept = {one.get_key_element() for one in space if one.is_sweep_override()}
+    for words in BasicSweeper.split_arguments(space, None)[0]:
+        pairs = [word.partition("=") for word in words]
+        yield words, {key: value for key, _, value in pairs if key in swept}
+
+
+def _continued(job: Job, words: list[str], composer: Composer) -> Iterator[_Asked]:
+    """A recorded job, and what it becomes with the words that were typed."""
+    if any(identity.counts(_key(word)) for word in words):
+        yield _ask(job.words, job.swept, composer)
+    for together, _ in _expanded(OverridesParser.create().parse_overrides([*job.words, *words])):
+        pairs = [word.partition("=") for word in together]
+        new = {_key(word) for word in words}
+        swept = {key: value for key, _, value in pairs if key in job.swept or (key in new and identity.counts(key))}
+        yield _ask(together, swept, composer)
+
+
+def _ask(words: list[str], swept: dict[str, str], composer: Composer) -> _Asked:
+    """Composed and checked as a single run is."""
+    readable = identity.readable(swept)
+    try:
+        config = _composed(words, composer)
+    except Exception as error:
+        if not is_users(error):
+            raise
+        return _Asked(Job(f"{readable}_{identity.digest(sorted(words))}", words, swept), None, explain(error, "train"))
+    return _Asked(Job(f"{readable}_{identity.identity(config, swept)}", words, swept), config)
+
+
+def _composed(words: list[str], composer: Composer) -> DictConfig:
+    context, master = composer
+    config = context.config_loader.load_sweep_config(master, words)
+    HydraConfig.instance().set_config(config)
+    choices = config.hydra.runtime.choices
+    with flag_override(config, ["struct", "readonly"], [False, False]):
+        del config["hydra"]
+    chosen = {axis: choice for axis, choice in choices.items() if choice is not None and not axis.startswith("hydra/")}
+    check(config, words, choices)
+    if "experiment" in chosen:
+        check_recipe(config, words, chosen)
+    return config
+
+
+def _each_once(asked: Sequence[_Asked], recorded: Sequence[Job]) -> list[_Asked]:
+    """By identity; a job that is there already keeps its folder."""
+    known = {_hash(job): job for job in recorded}
+    found: dict[str, _Asked] = {}
+    for one in asked:
+        if (before := known.get(_hash(one.job))) is not None:
+            one = replace(one, job=replace(one.job, name=before.name, swept={**before.swept, **one.job.swept}))
+        found[one.job.name] = one
+    return list(found.values())
+
+
+def _hash(job: Job) -> str:
+    return job.name.rpartition("_")[2]
+
+
+# ---- where ----------------------------------------------------------------------------------------------------------
+
+
+def _folder(master: DictConfig, words: Sequence[str], asked: Sequence[_Asked]) -> Path:
+    """`hydra.sweep.dir=` where it was typed, or <name>, or after the model, the data, what is swept, and a hash of what
+    is fixed, so that a command with more values finds the folder again.
+    """
+    root = Path(master.hydra.sweep.dir)
+    if any(word.startswith("hydra.sweep.dir=") for word in _words(_typed)):
+        return root
+    fixed = {_key(word): word.partition("=")[2] for word in words}
+    if "name" in fixed:
+        return root / fixed["name"]
+    settings, choices = master.hydra.sweeper, master.hydra.runtime.choices
+    swept = dict.fromkeys(key for one in asked for key in one.job.swept)
+    searched = {"model", *settings.params, *(key for space in settings.models.values() for key in space)}
+    varied = {*swept, *(searched if choices.get("search") else ())}
+    first = {_key(word): word.partition("=")[2] for word in asked[0].job.words}
+    parts = [first.get(axis, choices[axis]) for axis in ("model", "dataset") if axis not in swept]
+    parts += [choices["search"]] if choices.get("search") else [key.rpartition(".")[2] for key in swept]
+    rest = sorted(word for word in words if _key(word) not in varied and identity.counts(_key(word)))
+    return root / "_".join([*map(str, parts), identity.digest(rest)[:4]])
+
+
+def _record(folder: SweepFolder, asked: Sequence[_Asked]) -> None:
+    """The definition, and the reasons of those jobs that were refused."""
+    folder.ask_for([one.job for one in asked], shlex.join(["vae-train", *_typed]))
+    for one in asked:
+        if one.refusal is not None:
+            run = folder.run(one.job)
+            run.path.mkdir(exist_ok=True)
+            run.write_status("failed", 0, one.refusal)
+
+
+def _retry(master: DictConfig) -> bool:
+    if master.retry not in (None, "failed"):
+        raise ConfigError(f"retry={master.retry}: failed is what can be retried")
+    return master.retry == "failed"
+
+
+def _is_to_do(folder: SweepFolder, one: _Asked, retry: bool) -> bool:
+    if one.config is None:
+        return False
+    run, budget = folder.run(one.job), one.config.trainer
+    state = state_of(run)
+    if state == "finished":
+        return not is_spent(run, budget.max_epochs, budget.max_steps)
+    return state in ("waiting", "interrupted", "killed") or (state == "failed" and retry)
+
+
+# ---- running --------------------------------------------------------------------------------------------------------
+
+
+def _launch(setup: Setup, folder: SweepFolder, call: str, threads: int | None, jobs: Sequence[Job]) -> None:
+    """By whichever launcher Hydra is configured with."""
+    context, task, master = setup
+    place = str(folder.path.absolute())
+    words = [
+        f"hydra.sweep.dir={quoted(place)}",
+        f"hydra.sweeper.call={quoted(call)}",
+        f"hydra.sweeper.threads={'null' if threads is None else threads}",
+    ]
+    with flag_override(master, "readonly", False):
+        master.hydra.sweep.dir, master.hydra.sweeper.call = place, call
+    launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=master)
+    launcher.launch([[*job.words, *words, f"hydra.sweep.subdir={quoted(job.name)}"] for job in jobs], 0)
+
+
+def _threads(master: DictConfig) -> int | None:
+    """Of a job where several share the machine; None leaves them as they are."""
+    settings, launcher = master.hydra.sweeper, master.hydra.launcher
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    at_once = {
+        "local": lambda: jobs_at_once(launcher.n_jobs, settings.jobs_per_gpu),
+        "joblib": lambda: launcher.n_jobs if launcher.n_jobs > 0 else cores + 1 + launcher.n_jobs,
+        "submitit_local": lambda: cores,  # all of them
+    }.get(master.hydra.runtime.choices["hydra/launcher"], lambda: 1)()
+    if settings.threads is not None or at_once == 1:
+        return settings.threads
+    return max(1, cores // at_once)
+
+
+@contextmanager
+def _listening(folder: SweepFolder, call: str) -> Iterator[None]:
+    """SIGINT or SIGTERM: no more jobs begin, and those that run save and stop; a second SIGINT ends at once."""
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if number == signal.SIGINT and folder.stopped_by(call) is not None:
+            for process in multiprocessing.active_children():
+                process.kill()
+            os._exit(128 + number)
+        folder.stop(call, number)
+        os.write(2, b"stopping: jobs that run save what they have; Ctrl-C again ends at once\n")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# ---- telling --------------------------------------------------------------------------------------------------------
+
+
+def _report(folder: SweepFolder, found: Sequence[Result]) -> None:
+    """The last lines: how many, the best, where; then every job that failed, and how to run it again."""
+    place = os.path.relpath(folder.path)
+    print(f"{'jobs':<20} {counts(found)}")
+    if (winner := named_best(found)) is not None:
+        print(f"{'best':<20} {winner}")
+    print(f"{'summary':<20} {place}/summary.md")
+    print(f"{'look at it':<20} tensorboard --logdir {place}")
+    sys.stdout.flush()
+    for result in found:
+        if result.state in ("failed", "killed"):
+            reason = result.reason or "the process ended without a word (was it killed, or out of memory?)"
+            again = shlex.join(_again(folder, result.job, place))
+            print(f"error: {result.job.name} {result.state}: {reason}; again: {again}", file=sys.stderr)
+    states = [result.state for result in found]
+    if "failed" in states:
+        print(f"all that failed again: vae-train -m sweep={place} retry=failed", file=sys.stderr)
+    if {"killed", "interrupted", "waiting"} & set(states):
+        print(f"to go on: vae-train -m sweep={place}", file=sys.stderr)
+
+
+def _again(folder: SweepFolder, job: Job, place: str) -> list[str]:
+    """The command that runs a job by itself: continued where it had begun."""
+    if (folder.run(job).path / "config.yaml").exists():
+        return ["vae-train", f"run={place}/{job.name}"]
+    return ["vae-train", *_flags(), *job.words]
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
+    return get_args_parser().parse_known_args(list(arguments))[0].overrides
+
+
+def _flags() -> list[str]:
+    """What was typed for Hydra alone."""
+    words = _words(_typed)
+    flags = [word for word in _typed if word not in words and word not in ("-m", "--multirun")]
+    return [*flags, *(word for word in words if word.startswith("hydra.searchpath"))]
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0]
+
+
+def _values(override: Override) -> list[str]:
+    """Of a key that may be swept."""
+    if override.is_sweep_override():
+        return [str(value) for value in override.sweep_string_iterator()]
+    return [str(override.value())]

@@ -1,0 +1,142 @@
+"""A sweep's folder: sweep.yaml says which jobs were asked for, and every job is a run directory below it.
+
+What became of a job stands in its run directory alone, so whichever process dies, nothing that ended is lost. No file
+names its place: the folder may be moved.
+"""
+
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock
+
+from vae_cli import __version__
+from vae_cli.errors import ConfigError
+from vae_cli.files import replacing
+from vae_cli.runs import RunDirectory
+
+_FORMAT = 1
+_RECORDED = ("torch", "pytorch-lightning", "hydra-core", "numpy")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep."""
+
+    name: str  # of its folder
+    words: list[str]  # the overrides that make it, alone as in the sweep
+    swept: dict[str, str] = field(default_factory=dict)  # what sets it apart from the others, as typed
+
+
+class SweepFolder:
+    """One sweep's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def run(self, job: Job) -> RunDirectory:
+        """Where a job works."""
+        return RunDirectory(self.path / job.name)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Write to its files alone; held for moments."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / ".lock"):
+            yield
+
+    def jobs(self) -> list[Job]:
+        """Every job that was ever asked for, the first first; none where there is no sweep.
+
+        Raises:
+            ConfigError: where sweep.yaml is damaged or of another format.
+
+        """
+        return [Job(name, **content) for name, content in self._definition().get("jobs", {}).items()]
+
+    def ask_for(self, jobs: list[Job], command: str) -> None:
+        """Add jobs to the definition; one that never began gives way to another of the same words."""
+        with self.locked():
+            asked = {job.name: job for job in jobs}
+            words = [job.words for job in jobs]
+            kept = [job for job in self.jobs() if job.name in asked or job.words not in words or self._began(job)]
+            everything = {job.name: asked.get(job.name, job) for job in [*kept, *jobs]}
+            commands = [one for one in self._definition().get("commands", []) if one != command]
+            self._write(
+                {
+                    "format": _FORMAT,
+                    "version": __version__,
+                    "versions": _versions(),
+                    "commands": [*commands, command],
+                    "jobs": {name: _content(job) for name, job in everything.items()},
+                }
+            )
+
+    def stop(self, call: str, number: int) -> None:
+        """Ask the jobs that a call of the command began to save and stop, wherever they run."""
+        self._stopping(call).write_text(str(number))
+
+    def stopped_by(self, call: str) -> int | None:
+        """The signal that a call of the command was asked to stop with."""
+        try:
+            return int(self._stopping(call).read_text() or 0)
+        except FileNotFoundError:
+            return None
+
+    def forget(self, call: str) -> None:
+        """A call has ended."""
+        self._stopping(call).unlink(missing_ok=True)
+
+    def _stopping(self, call: str) -> Path:
+        return self.path / f".stop-{call}"
+
+    def _began(self, job: Job) -> bool:
+        return (self.run(job).path / "config.yaml").exists()
+
+    def _definition(self) -> dict[str, Any]:
+        path = self.path / "sweep.yaml"
+        if not path.exists():
+            return {}
+        try:
+            content = yaml.safe_load(path.read_text())
+            written = content["format"], content["jobs"].items(), content["commands"]
+        except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+        if written[0] != _FORMAT:
+            raise ConfigError(f"{path} was written by version {content.get('version')}: this is {__version__}")
+        return content
+
+    def _write(self, definition: dict[str, Any]) -> None:
+        with replacing(self.path / "sweep.yaml") as file:
+            file.write(yaml.safe_dump(definition, sort_keys=False).encode())
+
+
+def state_of(run: RunDirectory) -> str:
+    """`waiting`, `running`, `finished`, `interrupted`, `failed`, or `killed`: it runs no more and could not say so."""
+    if run.in_use():
+        return "running"
+    state = run.status().get("state", "waiting")
+    return "killed" if state == "running" else state
+
+
+def is_spent(run: RunDirectory, max_epochs: int, max_steps: int) -> bool:
+    """Whether a finished run trained for that budget, -1 for no limit."""
+    metrics = run.metrics()
+    return metrics["epochs"] >= max_epochs > 0 or metrics["steps"] >= max_steps > 0
+
+
+def _content(job: Job) -> dict[str, Any]:
+    content = asdict(job)
+    del content["name"]
+    return content
+
+
+def _versions() -> dict[str, str]:
+    python = platform.python_version()
+    return {"python": python, "platform": sys.platform, **{name: version(name) for name in _RECORDED}}
