@@ -1,5 +1,10 @@
 """Training and evaluation: what is logged is what it is called, and nothing but the seed moves a number."""
 
+import os
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 from conftest import composed, scalars, trained
@@ -148,3 +153,29 @@ def test_a_step_leaves_nothing_behind_that_grows(small, tmp_path):
     before = len(torch.cuda._queued_calls)
     trained(small, tmp_path / "run")
     assert len(torch.cuda._queued_calls) - before <= 1, "weights alone are drawn after torch.manual_seed"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the thresholds are glibc's")
+def test_freed_memory_serves_the_next_step():
+    """Page faults of a block of 8 MB that is made and freed again and again: 2,048 a time where it is given back."""
+    code = """
+import resource, torch
+from vae_cli.allocator import keep_freed_memory
+keep_freed_memory()
+kept = torch.ones(2**21)
+for _ in range(3):
+    torch.ones(2**21)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    torch.ones(2**21)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    faults = [_output(code, environment) for environment in ({}, {"MALLOC_TRIM_THRESHOLD_": "0"})]
+    assert faults[0] < 2000 < 20_000 < faults[1], faults
+
+
+def _output(code, environment):
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **environment}
+    )
+    return int(done.stdout)

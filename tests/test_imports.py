@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "vae_cli"
 LAYERS = [
-    {"errors", "files"},
+    {"errors", "files", "allocator"},
     {"types", "making"},
     {"shapes", "schedules", "noise", "distributions"},
     {"networks"},

@@ -17,6 +17,7 @@ from pytorch_lightning import Callback, Trainer
 from rich.console import Console
 
 from vae_cli.advice import collapsed, unfinished
+from vae_cli.allocator import keep_freed_memory
 from vae_cli.build import build_data, build_experiment, rehearse
 from vae_cli.callbacks.checkpoints import (
     AtomicCheckpointIO,
@@ -72,6 +73,7 @@ def train(config: DictConfig, choices: Mapping[str, str], overrides: list[str], 
 
     """
     _quieten()
+    keep_freed_memory()
     run = _Run(config, directory, checkpoint=None)
     if config.init is not None:
         _load_weights(run.experiment, RunDirectory(Path(config.init)))
@@ -89,6 +91,7 @@ def train(config: DictConfig, choices: Mapping[str, str], overrides: list[str], 
 def resume(config: DictConfig, record: Mapping[str, Any], directory: RunDirectory) -> Outcome:
     """Continue the run in `directory`; a finished one continues where `config` has a larger budget."""
     _quieten()
+    keep_freed_memory()
     with _alone(directory):
         checkpoint = directory.checkpoints / "last.ckpt"
         run = _Run(config, directory, checkpoint if checkpoint.exists() else None, resuming=True)
