@@ -4,9 +4,13 @@ import multiprocessing
 import os
 import resource
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # of each of the processes that tests run in, and of those that they start
+os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp()  # or matplotlib makes folders wherever HOME is
 
 import numpy as np
 import pytest
