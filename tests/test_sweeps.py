@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -444,10 +445,12 @@ def test_a_launcher_that_is_not_installed_is_named(launcher):
     assert explain(hydras, "train") == f"hydra/launcher={launcher} is not installed: pip install {package}"
 
 
-def test_ray_that_is_not_installed_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match="hydra/launcher=ray is not installed: pip install 'ray"):
-        launching.launch_with_ray((None, None, None), [], None, {})
+@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
+def test_ray_that_is_not_installed_is_named_and_leaves_nothing(tmp_path):
+    done = vae_train("-m", "beta=1,4", "hydra/launcher=ray", cwd=tmp_path)
+    assert done.status == 1
+    assert done.stderr == "error: hydra/launcher=ray is not installed: pip install 'ray>=2.60,<3'\n"
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_a_job_takes_the_emptiest_device(tmp_path):

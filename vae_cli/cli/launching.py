@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -41,6 +42,12 @@ def jobs_at_once(n_jobs: int | None, jobs_per_gpu: int) -> int:
     return n_jobs or max(1, len(visible_devices()) * jobs_per_gpu)
 
 
+def check_launcher(name: str) -> None:
+    """ConfigError for an engine of ours that is not installed; of the others, Hydra knows."""
+    if name == "ray" and find_spec("ray") is None:
+        raise ConfigError("hydra/launcher=ray is not installed: pip install 'ray>=2.60,<3'")
+
+
 def launch_in_processes(setup: Setup, jobs: Sequence[Sequence[str]], n_jobs: int | None) -> None:
     """Each forked from a server that has torch loaded; a process that dies takes no other with it."""
     settings = setup[2].hydra
@@ -65,10 +72,7 @@ def launch_with_ray(
     setup: Setup, jobs: Sequence[Sequence[str]], address: str | None, resources: dict[str, float]
 ) -> None:
     """A task for every job, on the cluster at `address` or on a Ray of this machine's own."""
-    try:
-        ray: Any = import_module("ray")
-    except ImportError as error:
-        raise ConfigError("hydra/launcher=ray is not installed: pip install 'ray>=2.60,<3'") from error
+    ray: Any = import_module("ray")
     ray.init(address=address, log_to_driver=False, configure_logging=False)
     task = ray.remote(max_retries=0, max_calls=1, **resources)(run_one)
     waiting = [task.remote(setup, words, number, Path.cwd()) for number, words in enumerate(jobs)]

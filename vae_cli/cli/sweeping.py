@@ -27,7 +27,7 @@ from omegaconf import DictConfig, flag_override
 
 from vae_cli.cli.continuing import quoted
 from vae_cli.cli.errors import explain, is_users
-from vae_cli.cli.launching import Setup, jobs_at_once
+from vae_cli.cli.launching import Setup, check_launcher, jobs_at_once
 from vae_cli.cli.recipe import check_recipe
 from vae_cli.cli.schema import check
 from vae_cli.cli.sweep_display import Display, counts, named_best
@@ -65,6 +65,7 @@ def sweep(context: HydraContext, task: TaskFunction, master: DictConfig) -> None
 
     """
     global status
+    check_launcher(master.hydra.runtime.choices["hydra/launcher"])
     retry, threads = _retry(master), _threads(master)
     asked, folder = _asked((context, master))
     if all(one.refusal for one in asked):
