@@ -26,7 +26,7 @@ PRESETS = ("model", "experiment")
 GROUPS = {
     group.name: sorted(file.name.removesuffix(".yaml") for file in group.iterdir() if file.name.endswith(".yaml"))
     for group in sorted(CONF.iterdir(), key=lambda place: place.name)
-    if group.is_dir() and group.name not in ("hydra", "__pycache__")
+    if group.is_dir() and group.name not in ("hydra", "search", "__pycache__")  # a search is many jobs
 }
 ROOT = yaml.safe_load(CONF.joinpath("train.yaml").read_text())
 DEFAULTS = {group: choice for entry in ROOT["defaults"] if isinstance(entry, dict) for group, choice in entry.items()}
