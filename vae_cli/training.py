@@ -72,8 +72,6 @@ def train(config: DictConfig, choices: Mapping[str, str], overrides: list[str], 
         ConfigError: for what the user can put right; then nothing was written.
 
     """
-    _quieten()
-    keep_freed_memory()
     run = _Run(config, directory, checkpoint=None)
     if config.init is not None:
         _load_weights(run.experiment, RunDirectory(Path(config.init)))
@@ -90,8 +88,6 @@ def train(config: DictConfig, choices: Mapping[str, str], overrides: list[str], 
 
 def resume(config: DictConfig, record: Mapping[str, Any], directory: RunDirectory) -> Outcome:
     """Continue the run in `directory`; a finished one continues where `config` has a larger budget."""
-    _quieten()
-    keep_freed_memory()
     with _alone(directory):
         checkpoint = directory.checkpoints / "last.ckpt"
         run = _Run(config, directory, checkpoint if checkpoint.exists() else None, resuming=True)
@@ -129,6 +125,8 @@ class _Run:
         self, config: DictConfig, directory: RunDirectory, checkpoint: Path | None, resuming: bool = False
     ) -> None:
         self._config, self._directory, self._checkpoint = config, directory, checkpoint
+        _quieten()
+        keep_freed_memory()
         torch.set_float32_matmul_precision(config.matmul_precision)
         self._data = build_data(config)
         self.experiment = build_experiment(config, self._data)

@@ -23,5 +23,10 @@ def grid(images: Tensor, shape: Size, columns: int) -> Tensor:
     tiles = F.pad(tiles, (0, _LINE, 0, _LINE), value=128)
     missing = -len(tiles) % columns
     tiles = torch.cat([tiles, tiles.new_full((missing, *tiles.shape[1:]), 128)])
+    return laid_out(tiles, columns)
+
+
+def laid_out(tiles: Tensor, columns: int) -> Tensor:
+    """Tiles [R columns, C, h, w], row by row -> one image [C, R h, columns w]."""
     rows = tiles.unflatten(0, (-1, columns))  # [R, columns, C, h, w]
     return rows.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)

@@ -16,6 +16,7 @@ from tensorboard.plugins.projector import metadata, projector_config_pb2
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own abbreviation)
 
+from vae_cli.callbacks.grid import laid_out
 from vae_cli.callbacks.pictures import save_png
 from vae_cli.files import replacing
 
@@ -62,8 +63,7 @@ def sheet(tiles: Tensor) -> Tensor:
     side = math.ceil(math.sqrt(len(tiles)))
     places = tiles.new_zeros((side * side, *tiles.shape[1:]))
     places[: len(tiles)] = tiles
-    rows = places.mul(255).round().to(torch.uint8).unflatten(0, (side, side))  # [side, side, 3, h, w]
-    return rows.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+    return laid_out(places.mul(255).round().to(torch.uint8), side)
 
 
 def _header(known: Mapping[str, Sequence[int]]) -> list[list[str]]:

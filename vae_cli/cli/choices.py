@@ -1,5 +1,6 @@
 """What was typed for the groups of the config, `model=vae`."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 
 from hydra._internal.utils import get_args_parser
@@ -19,13 +20,18 @@ def check_choices(arguments: list[str]) -> None:
             away.
 
     """
-    words: list[str] = get_args_parser().parse_known_args(arguments)[0].overrides
+    words = overrides_of(arguments)
     for word, override in zip(words, OverridesParser.create().parse_overrides(words), strict=True):
         key = override.key_or_group
         if override.is_delete() and not key.startswith("hydra") and key not in _PRESETS:
             raise ConfigError(f"{word}: every key is needed; set another value")
         if (key in groups() or key.startswith("hydra/")) and not override.is_delete() and not _are_names(override):
             raise ConfigError(f"{word}: the name of a choice is needed; --help shows them all")
+
+
+def overrides_of(arguments: Sequence[str]) -> list[str]:
+    """The words of a command line that are no flags of Hydra's."""
+    return get_args_parser().parse_known_args(list(arguments))[0].overrides
 
 
 def _are_names(override: Override) -> bool:

@@ -7,18 +7,19 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 
+from vae_cli.cli.choices import overrides_of
 from vae_cli.cli.schema import TrainConfig
 from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory
+from vae_cli.sweeps.identity import BUDGET_AND_DEVICE, PATHS
 
 # Of the run's own data set, which Hydra's default composition may lack.
-_PLACE = ("dataset.root", "dataset.path", "dataset.download")
-_BUDGET_AND_DEVICE = ("trainer.max_epochs", "trainer.max_steps", "trainer.accelerator", "trainer.devices")
+_PLACE = tuple(f"dataset.{key}" for key in PATHS)
+_BUDGET_AND_DEVICE = tuple(f"trainer.{key}" for key in BUDGET_AND_DEVICE)
 _MAY_CHANGE = (*_BUDGET_AND_DEVICE, *_PLACE)
 _MAY_CHANGE_BELOW = ("logging.", "hydra.", "hydra/")
 _OF_THE_COMMAND = ("run", "trust")
@@ -33,7 +34,7 @@ def continuing_arguments(arguments: list[str]) -> tuple[list[str], dict[str, Any
     Raises:
         ConfigError: where the folder is not a run, or something is to change that may not.
     """
-    words: list[str] = get_args_parser().parse_known_args(arguments)[0].overrides
+    words = overrides_of(arguments)
     if not any(word.startswith("run=") for word in words):
         return arguments, {}
     overrides = OverridesParser.create().parse_overrides(words)

@@ -6,7 +6,26 @@ from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 
 from vae_cli.cli.errors import dotted_keys
+from vae_cli.cli.schema import check
 from vae_cli.errors import ConfigError
+
+
+def check_job(config: DictConfig, overrides: list[str], runtime_choices: Mapping[str, str | None]) -> None:
+    """What a new run is checked for before torch is imported.
+
+    Raises:
+        ConfigError: where a value is out of range, or a recipe does not fit what was typed beside it.
+
+    """
+    check(config, overrides, runtime_choices)
+    choices = chosen(runtime_choices)
+    if "experiment" in choices:
+        check_recipe(config, overrides, choices)
+
+
+def chosen(runtime_choices: Mapping[str, str | None]) -> dict[str, str]:
+    """The choice on every axis, Hydra's own left out."""
+    return {axis: choice for axis, choice in runtime_choices.items() if choice and not axis.startswith("hydra/")}
 
 
 def check_recipe(config: DictConfig, overrides: list[str], choices: Mapping[str, str]) -> None:

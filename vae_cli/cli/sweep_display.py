@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from vae_cli.sweeps.folder import Job, SweepFolder
-from vae_cli.sweeps.summary import Result, best, ranking, results
+from vae_cli.sweeps.summary import Result, best, counted, ranking, results
 
 _LOOK = 0.5  # seconds between two looks
 _ENDS = ("finished", "failed", "interrupted")
@@ -76,7 +76,7 @@ class Display:
             self._progress.update(
                 self._task,
                 completed=len(self._before) - len(self._waiting),
-                description=counts(found),
+                description=counted(found),
                 best=f"best {named_best(found)}" if best(found) else "",
             )
 
@@ -101,9 +101,3 @@ def named_best(found: Sequence[Result]) -> str | None:
         return None
     tag, result = winner
     return f"{tag} {result.figures[tag]:.3f} ({result.job.name})"
-
-
-def counts(found: Sequence[Result]) -> str:
-    """How many jobs are in which state."""
-    states = [result.state for result in found]
-    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))

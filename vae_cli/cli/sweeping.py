@@ -17,7 +17,6 @@ from pathlib import Path
 from types import FrameType
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -25,16 +24,16 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, flag_override
 
+from vae_cli.cli.choices import overrides_of
 from vae_cli.cli.continuing import quoted
 from vae_cli.cli.errors import explain, is_users
 from vae_cli.cli.launching import Setup, check_launcher, jobs_at_once
-from vae_cli.cli.recipe import check_recipe
-from vae_cli.cli.schema import check
-from vae_cli.cli.sweep_display import Display, counts, named_best
+from vae_cli.cli.recipe import check_job
+from vae_cli.cli.sweep_display import Display, named_best
 from vae_cli.errors import ConfigError
 from vae_cli.sweeps import identity
 from vae_cli.sweeps.folder import Job, SweepFolder, is_spent, state_of
-from vae_cli.sweeps.summary import Result, results, write_summary
+from vae_cli.sweeps.summary import Result, counted, results, write_summary
 
 _OF_THE_COMMAND = ("sweep", "retry", "search")
 _typed: list[str] = []  # the command line's arguments
@@ -49,7 +48,7 @@ def sweep_arguments(arguments: list[str]) -> list[str]:
     """
     global _typed
     _typed = arguments
-    words = _words(arguments)
+    words = overrides_of(arguments)
     if not any(word.startswith("sweep=") for word in words):
         return arguments
     for_hydra = ("sweep=", "retry=", "hydra.", "hydra/")
@@ -111,7 +110,7 @@ class _Asked:
 def _asked(composer: Composer) -> tuple[list[_Asked], SweepFolder]:
     """The jobs of the command, each once, and the folder that they belong to."""
     master = composer[1]
-    words = [word for word in _words(_typed) if _key(word) not in _OF_THE_COMMAND]
+    words = [word for word in overrides_of(_typed) if _key(word) not in _OF_THE_COMMAND]
     words = [word for word in words if not word.startswith(("hydra.", "hydra/"))]
     if master.sweep is not None:
         folder = SweepFolder(Path(master.sweep))
@@ -184,10 +183,7 @@ def _composed(words: list[str], composer: Composer) -> DictConfig:
     choices = config.hydra.runtime.choices
     with flag_override(config, ["struct", "readonly"], [False, False]):
         del config["hydra"]
-    chosen = {axis: choice for axis, choice in choices.items() if choice is not None and not axis.startswith("hydra/")}
-    check(config, words, choices)
-    if "experiment" in chosen:
-        check_recipe(config, words, chosen)
+    check_job(config, words, choices)
     return config
 
 
@@ -214,7 +210,7 @@ def _folder(master: DictConfig, words: Sequence[str], asked: Sequence[_Asked]) -
     is fixed, so that a command with more values finds the folder again.
     """
     root = Path(master.hydra.sweep.dir)
-    if any(word.startswith("hydra.sweep.dir=") for word in _words(_typed)):
+    if any(word.startswith("hydra.sweep.dir=") for word in overrides_of(_typed)):
         return root
     fixed = {_key(word): word.partition("=")[2] for word in words}
     if "name" in fixed:
@@ -314,7 +310,7 @@ def _listening(folder: SweepFolder, call: str) -> Iterator[None]:
 def _report(folder: SweepFolder, found: Sequence[Result]) -> None:
     """The last lines: how many, the best, where; then every job that failed, and how to run it again."""
     place = os.path.relpath(folder.path)
-    print(f"{'jobs':<20} {counts(found)}")
+    print(f"{'jobs':<20} {counted(found)}")
     if (winner := named_best(found)) is not None:
         print(f"{'best':<20} {winner}")
     print(f"{'summary':<20} {place}/summary.md")
@@ -339,13 +335,9 @@ def _again(folder: SweepFolder, job: Job, place: str) -> list[str]:
     return ["vae-train", *_flags(), *job.words]
 
 
-def _words(arguments: Sequence[str]) -> list[str]:
-    return get_args_parser().parse_known_args(list(arguments))[0].overrides
-
-
 def _flags() -> list[str]:
     """What was typed for Hydra alone."""
-    words = _words(_typed)
+    words = overrides_of(_typed)
     flags = [word for word in _typed if word not in words and word not in ("-m", "--multirun")]
     return [*flags, *(word for word in words if word.startswith("hydra.searchpath"))]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
-from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -18,7 +17,7 @@ from vae_cli.cli import sweeping
 from vae_cli.cli.choices import check_choices
 from vae_cli.cli.continuing import continued_config, continuing_arguments
 from vae_cli.cli.errors import is_users, print_error, run_command, say_no_more
-from vae_cli.cli.recipe import check_recipe
+from vae_cli.cli.recipe import check_job, chosen
 from vae_cli.cli.schema import check, register
 from vae_cli.cli.sweep_job import run_sweep_job
 from vae_cli.errors import ConfigError
@@ -101,10 +100,7 @@ def _outcome(config: DictConfig, directory: RunDirectory) -> "Outcome":
         return resume(config, record, directory)
     if config.retry is not None:
         raise ConfigError(f"retry={config.retry} is for sweeps: add -m, or sweep=<folder>")
-    check(config, overrides, hydra_config.runtime.choices)
-    choices = _choices(hydra_config)
-    if "experiment" in choices:
-        check_recipe(config, overrides, choices)
+    check_job(config, overrides, hydra_config.runtime.choices)
     return _begin(config, directory)
 
 
@@ -112,13 +108,8 @@ def _begin(config: DictConfig, directory: RunDirectory) -> "Outcome":
     """A run of a config that was found good."""
     from vae_cli.training import train
 
-    return train(config, _choices(HydraConfig.get()), list(HydraConfig.get().overrides.task), directory)
-
-
-def _choices(hydra_config: HydraConf) -> dict[str, str]:
-    """The choice on every axis."""
-    chosen = hydra_config.runtime.choices.items()
-    return {axis: choice for axis, choice in chosen if choice is not None and not axis.startswith("hydra/")}
+    hydra_config = HydraConfig.get()
+    return train(config, chosen(hydra_config.runtime.choices), list(hydra_config.overrides.task), directory)
 
 
 def _report(outcome: "Outcome") -> None:

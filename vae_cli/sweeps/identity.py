@@ -9,15 +9,15 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 _NOT_OF_THE_JOB = ("run", "sweep", "retry", "trust", "name", "logging")
-_BUDGET_AND_PLACE = ("max_epochs", "max_steps", "accelerator", "devices")  # of `trainer`
-_PATHS = ("root", "path", "download")  # in whichever node of `dataset` they stand
+BUDGET_AND_DEVICE = ("max_epochs", "max_steps", "accelerator", "devices")  # of `trainer`
+PATHS = ("root", "path", "download")  # in whichever node of `dataset` they stand
 _LONGEST = 80  # characters of a name that is for reading
 
 
 def counts(key: str) -> bool:
     """Whether the value of a key makes another job."""
     first, _, last = key.partition(".")
-    left_out = {"trainer": _BUDGET_AND_PLACE, "dataset": _PATHS}.get(first, ())
+    left_out = {"trainer": BUDGET_AND_DEVICE, "dataset": PATHS}.get(first, ())
     return first not in _NOT_OF_THE_JOB and last.rpartition(".")[2] not in left_out
 
 

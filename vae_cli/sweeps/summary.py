@@ -62,6 +62,12 @@ def best(found: Sequence[Result]) -> tuple[str, Result] | None:
     return None if tag is None else (tag, max(having, key=lambda result: result.figures[tag]))
 
 
+def counted(found: Sequence[Result]) -> str:
+    """How many jobs are in which state."""
+    states = [result.state for result in found]
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+
+
 def _result(sweep: SweepFolder, job: Job) -> Result:
     run = sweep.run(job)
     state, status = state_of(run), run.status()
@@ -129,14 +135,12 @@ def _csv(table: Table) -> str:
 
 
 def _markdown(name: str, found: Sequence[Result], seeds: Table, jobs: Table) -> str:
-    states = [result.state for result in found]
-    counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     over = [_with_deviations(row) for row in seeds]
     return "\n".join(
         [
             f"# {name}",
             "",
-            f"{len(found)} jobs: {counted}. Figures in nats per example unless their name says otherwise.",
+            f"{len(found)} jobs: {counted(found)}. Figures in nats per example unless their name says otherwise.",
             "",
             "## Over seeds: mean ± standard deviation",
             "",
