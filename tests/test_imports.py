@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "vae_cli"
 LAYERS = [
-    {"errors", "files", "allocator"},
+    {"errors", "files", "allocator", "canvas"},
     {"types", "making"},
     {"shapes", "schedules", "noise", "distributions"},
     {"networks"},
@@ -25,6 +25,7 @@ LAYERS = [
     {"callbacks", "loop"},
     {"build", "runs"},
     {"training", "sweeps"},
+    {"listing"},
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

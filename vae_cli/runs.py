@@ -30,6 +30,7 @@ try:
 except ImportError:  # of a PyYAML that was built without libyaml
     from yaml import SafeLoader
 
+SIGNS = ("config.yaml", "status.json")  # files of which a run directory has at least one
 _FORMAT = 2  # of the run directory; raised when older ones can no longer be read
 _GLANCE = 0.5  # seconds that are longer than `in_use` holds the lock
 _RECORD = "recorded"  # key of config.yaml that is about the run, not part of its config
@@ -79,7 +80,7 @@ class RunDirectory:
 
     def holds_a_run(self) -> bool:
         """Whether a run was ever begun here."""
-        return (self.path / "config.yaml").exists() or (self.path / "status.json").exists()
+        return any((self.path / name).exists() for name in SIGNS)
 
     def write_config(self, config: DictConfig, choices: Mapping[str, str], overrides: list[str]) -> None:
         """The resolved config, with what was chosen on each axis and what the user typed."""

@@ -16,8 +16,14 @@ def means(group: Sequence[Mapping[str, float]], tags: Sequence[str]) -> dict[str
     for tag in tags:
         values = [figures[tag] for figures in group if tag in figures]
         row[tag] = statistics.fmean(values) if values else None
-        row[f"{tag} sd"] = statistics.stdev(values) if len(values) > 1 else None
+        row[f"{tag} sd"] = _deviation(values)
     return row
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    if len(values) < 2:
+        return None
+    return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
 
 
 def tally(states: Sequence[str]) -> str:
