@@ -77,3 +77,25 @@ finally:
     assert "-sc" not in arguments or "model=beta_vae" in done.stdout
     assert "heavy: []" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["."], ["nowhere"], [".", "over=seed", "where=model=vae"]])
+def test_a_table_of_runs_needs_neither_torch_nor_matplotlib(words, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(
+        "recorded: {format: 2, version: 0, choices: {model: vae}, overrides: []}"
+    )
+    (tmp_path / "run" / "status.json").write_text('{"state": "interrupted"}')
+    code = f"""
+import sys
+sys.argv = ["vae-runs", *{words}]
+from vae_cli.cli.runs import main
+try:
+    main()
+finally:
+    names = ("torch", "pytorch_lightning", "numpy", "matplotlib", "hydra.main")
+    print("heavy:", [name for name in names if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert "heavy: []" in done.stdout
+    assert "Traceback" not in done.stderr

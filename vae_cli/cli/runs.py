@@ -10,9 +10,9 @@ from vae_cli.cli.errors import did_you_mean, run_command
 from vae_cli.cli.runs_display import print_table
 from vae_cli.cli.runs_request import OF_PLOT, Request, read_request
 from vae_cli.errors import ConfigError
-from vae_cli.listing.differing import differing
+from vae_cli.listing.differing import ALWAYS_SHOWN, differing
 from vae_cli.listing.places import places
-from vae_cli.listing.record import DAMAGED, Record, record
+from vae_cli.listing.record import Record, record
 from vae_cli.listing.rows import (
     default_columns,
     default_tags,
@@ -25,6 +25,8 @@ from vae_cli.listing.rows import (
 from vae_cli.listing.where import by_age, conditions, holds, number, ordered, text
 from vae_cli.sweeps.table import Table, csv_text, markdown_rows, tally
 
+_MOST_NAMED = 20  # figures that an error lists
+
 
 def main() -> None:
     """Entry point of `vae-runs`."""
@@ -36,13 +38,18 @@ def _command() -> int:
     everything = by_age([record(place) for place in places(request.folders)])
     found = _chosen(everything, request)
     if not found:
-        folders = " ".join(map(str, request.folders))
-        print(f"no runs below {folders}" if not everything else f"none of {_told(everything)}", file=sys.stderr)
+        print(_why_none(everything, request), file=sys.stderr)
     elif "plot" in request.words:
         _plot(found, request)
     else:
         _show(found, request)
     return 0
+
+
+def _why_none(everything: Sequence[Record], request: Request) -> str:
+    if everything:
+        return f"where= holds for none of {_told(everything)}"
+    return f"no runs below {' '.join(map(str, request.folders))}"
 
 
 def _chosen(records: Sequence[Record], request: Request) -> list[Record]:
@@ -69,25 +76,28 @@ def _expanded(words: Sequence[str], key: str, known: Sequence[str]) -> list[str]
     """Names, each `*` written out; ConfigError where one is of nothing."""
     for word in words:
         if not matching(word, known):
-            raise ConfigError(f"{key}={word}: no run has it{did_you_mean(word, list(known))}")
+            raise ConfigError(f"{key}={word}: no run has it{did_you_mean(word, list(known))} {_there_are(known)}")
     return list(dict.fromkeys(name for word in words for name in matching(word, known)))
+
+
+def _there_are(names: Sequence[str]) -> str:
+    """As many as a line has room for."""
+    return f"There are {', '.join(names)}" if len(names) <= _MOST_NAMED else ""
 
 
 def _show(records: Sequence[Record], request: Request) -> None:
     """The table, in the form that was asked for."""
-    tags = _expanded(request.list_of("metrics"), "metrics", tags_of(records)) or default_tags(records)
+    known = tags_of(records)
+    tags = _expanded(request.list_of("metrics"), "metrics", known) or default_tags(records)
     rows = _grouped(records, request, tags) if "over" in request.words else _single(records, request, tags)
-    all_tags = tags_of(records)
-    match request.words.get("format", "text"):
-        case "csv":
-            print(csv_text(_plain(rows)), end="")
-        case "markdown":
-            lines = [_summary(records), "", *markdown_rows(list(readable(rows, all_tags)))]
-            print("\n".join(lines))
-        case _:
-            words = readable(rows, all_tags)
-            print_table(words, [column for column in words[0] if _is_of_numbers(rows, column)], tags[:1])
-            print(_summary(records))
+    kind, words = request.words.get("format", "text"), readable(rows, known)
+    if kind == "csv":
+        print(csv_text(_plain(rows)), end="")
+    elif kind == "markdown":
+        print("\n".join([_summary(records), "", *markdown_rows(words)]))
+    else:
+        print_table(words, [column for row in rows[:1] for column in row if _is_of_numbers(rows, column)], tags[:1])
+        print(_summary(records))
 
 
 def _single(records: Sequence[Record], request: Request, tags: Sequence[str]) -> Table:
@@ -104,8 +114,8 @@ def _grouped(records: Sequence[Record], request: Request, tags: Sequence[str]) -
     """A row for those that are equal but for `over`; those that cannot be compared are named beside it."""
     over = [_known(key, f"over={key}", records) for key in request.list_of("over")]
     for one in records:
-        if one.state == DAMAGED:
-            print(f"{one.place.path}: damaged: {one.reason}", file=sys.stderr)
+        if not one.config:
+            print(f"{one.place.path}: {one.state}: {one.reason}", file=sys.stderr)
     keys = [key for key in differing(records) if key not in over]
     rows = group_table(records, over, keys, tags)
     columns = list(rows[0]) if rows else []
@@ -147,13 +157,17 @@ def _plot(records: Sequence[Record], request: Request) -> None:
     over = [_known(key, f"over={key}", records) for key in request.list_of("over")] or ["seed"]
     by = request.list_of("by") if "by" in request.words else None
     axes = chosen_axes(records, over, request.words.get("x"), request.words.get("y"), by)
-    drawn = chart(records, axes, over, ", ".join(dict.fromkeys(str(folder) for folder in request.folders)))
+    drawn = chart(records, axes, over, _title(records, request))
     save_chart(drawn, Path(request.words["plot"]))
-    left_out = len(records) - drawn.runs
-    print(
-        f"{request.words['plot']}: {axes.y} against {axes.x}, {drawn.runs} runs"
-        + (f"; {left_out} have none" if left_out else "")
-    )
+    left_out = f"; {len(records) - drawn.runs} have not both" if drawn.runs < len(records) else ""
+    print(f"{request.words['plot']}: {axes.y} against {axes.x}, {drawn.runs} runs{left_out}")
+
+
+def _title(records: Sequence[Record], request: Request) -> str:
+    """The model and data set that all runs share, how many runs, and where they lie."""
+    shared = [{one.choices[axis] for one in records if axis in one.choices} for axis in ALWAYS_SHOWN]
+    names = ", ".join(found.pop() for found in shared if len(found) == 1)
+    return f"{names}{': ' if names else ''}{len(records)} runs below {' '.join(map(str, request.folders))}"
 
 
 if __name__ == "__main__":

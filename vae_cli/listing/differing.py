@@ -10,7 +10,6 @@ Thing = TypeVar("Thing")
 
 ALWAYS_SHOWN = ("model", "dataset")
 _BUDGET = ("trainer.max_epochs", "trainer.max_steps")
-_CODE = ("_target_", "_partial_")  # the choices name it
 _LAST = "seed"
 
 
@@ -66,7 +65,7 @@ def _keys(nodes: Iterable[Mapping[str, object]]) -> list[str]:
 
 
 def _makes_a_run(key: str) -> bool:
-    return key in _BUDGET or (counts(key) and key.rpartition(".")[2] not in _CODE)
+    return key in _BUDGET or counts(key)
 
 
 def _differs(key: str, records: Sequence[Record]) -> bool:

@@ -121,6 +121,8 @@ def _plain(value: Any) -> Value:
 
 def _flat(node: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Value]]:
     for key, value in node.items():
+        if str(key).startswith("_"):  # the code of a part: its choice names it
+            continue
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
         else:

@@ -51,7 +51,7 @@ def group_table(records: Sequence[Record], over: Sequence[str], keys: Sequence[s
     ]
 
 
-def readable(table: Table, tags: Sequence[str]) -> list[dict[str, str]]:
+def readable(table: Table, tags: Sequence[str]) -> Table:
     """The cells in words: figures with three decimals and their deviation, all else as it is typed."""
     of_figures = {name for tag in tags for name in (tag, f"{tag} sd")}
     rows = [{key: value if key in of_figures else _typed(value) for key, value in row.items()} for row in table]

@@ -111,6 +111,8 @@ def _began(record: Record) -> float:
 
 def _rank(value: Value) -> tuple[bool, float, str]:
     """Numbers, then words."""
+    if _is_missing(value):
+        return False, 0.0, ""
     mine = number(value)
     return (True, 0.0, text(value)) if mine is None else (False, mine, "")
 
