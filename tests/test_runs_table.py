@@ -588,7 +588,7 @@ def test_a_plot_that_cannot_be_chosen_says_between_what(tmp_path, command):
 
 def test_a_real_sweep(small_npz, tmp_path, rows):
     words = [*small_overrides(small_npz), "trainer.max_epochs=1", "logging.pictures_every_n_epochs=0"]
-    done = vae_train("-m", "seed=0,1", *words, cwd=tmp_path)
+    done = vae_train("-m", "hydra/launcher=basic", "seed=0,1", *words, cwd=tmp_path)
     assert done.status == 0, done.stderr
     found = rows(tmp_path / "outputs", "sort=seed")
     (summary,) = (tmp_path / "outputs" / "sweeps").glob("*/jobs.csv")

@@ -100,8 +100,12 @@ class RunDirectory:
 
         """
         content, record = self.read_plain_config()
+        try:
+            config = DictConfig(content)
+        except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
+            raise self._damaged(error) from error
         _check_targets(content, trust, self.path)
-        return DictConfig(content), record
+        return config, record
 
     def read_plain_config(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The config and the record as they stand there, to be looked at: what the config names may be anything.
@@ -117,24 +121,18 @@ class RunDirectory:
         try:
             content = _read_plain(self.path / "config.yaml")
             record = content.pop(_RECORD)
-            DictConfig(content)
             written = record["format"], record["version"], dict(record["choices"]), " ".join(record["overrides"])
-        except (
-            yaml.YAMLError,
-            ValueError,
-            OmegaConfBaseException,
-            AttributeError,
-            KeyError,
-            TypeError,
-            RecursionError,
-        ) as error:
-            raise ConfigError(f"{self.path / 'config.yaml'} is damaged: {' '.join(str(error).split())}") from error
+        except (yaml.YAMLError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+            raise self._damaged(error) from error
         if written[0] != _FORMAT:
             raise ConfigError(
                 f"{self.path} was written by version {written[1]} in format {written[0]}, and this is {__version__} "
                 f"with format {_FORMAT}: install that version, or start a new run from its weights, init={self.path}"
             )
         return content, record
+
+    def _damaged(self, error: Exception) -> ConfigError:
+        return ConfigError(f"{self.path / 'config.yaml'} is damaged: {' '.join(str(error).split())}")
 
     def status(self) -> dict[str, Any]:
         """status.json; {} where there is none that can be read."""
