@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "vae_cli"
 LAYERS = [
-    {"errors", "files", "allocator"},
+    {"errors", "files", "allocator", "schema"},
     {"types", "making"},
     {"shapes", "schedules", "noise", "distributions"},
     {"networks"},
@@ -20,11 +20,12 @@ LAYERS = [
     {"objectives"},
     {"conditions"},
     {"data"},
-    {"monitors", "advice"},
-    {"experiment", "precision", "compilation"},
+    {"monitors", "advice", "inference", "metrics"},
+    {"experiment", "precision", "compilation", "accelerator"},
     {"callbacks", "loop"},
     {"build", "runs"},
-    {"training", "sweeps"},
+    {"loading"},
+    {"training", "sweeps", "evaluation"},
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

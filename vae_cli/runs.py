@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import datetime
 from importlib import import_module
 from importlib.resources import files
@@ -23,8 +24,9 @@ from omegaconf.errors import OmegaConfBaseException
 from vae_cli import __version__
 from vae_cli.errors import ConfigError, InUseError
 from vae_cli.files import replacing
+from vae_cli.schema import TrainConfig
 
-_FORMAT = 2  # of the run directory; raised when older ones can no longer be read
+_FORMAT = 3  # of the run directory; raised when older ones can no longer be read
 _GLANCE = 0.5  # seconds that are longer than `in_use` holds the lock
 _RECORD = "recorded"  # key of config.yaml that is about the run, not part of its config
 
@@ -71,15 +73,20 @@ class RunDirectory:
         """Whether a run was ever begun here."""
         return (self.path / "config.yaml").exists() or (self.path / "status.json").exists()
 
-    def write_config(self, config: DictConfig, choices: Mapping[str, str], overrides: list[str]) -> None:
-        """The resolved config, with what was chosen on each axis and what the user typed."""
+    def write_config(self, config: DictConfig, record: Mapping[str, Any]) -> None:
+        """The resolved config, with what is `recorded` beside it.
+
+        Args:
+            record: `choices` on each axis, the `overrides` that the user typed, and the `data` as described.
+
+        """
         content = OmegaConf.to_container(config, resolve=True)
         assert isinstance(content, dict)
-        record = {"format": _FORMAT, "version": __version__, "choices": dict(choices), "overrides": overrides}
-        _write(self.path / "config.yaml", yaml.safe_dump({**content, _RECORD: record}, sort_keys=False))
+        recorded = {**record, "format": _FORMAT, "version": __version__}
+        _write(self.path / "config.yaml", yaml.safe_dump({**content, _RECORD: recorded}, sort_keys=False))
 
     def read_config(self, trust: list[str]) -> tuple[DictConfig, dict[str, Any]]:
-        """The config, and the record of choices and overrides.
+        """The config, and the record of choices, overrides and data.
 
         Args:
             trust: modules whose contents the config may name besides those that our own `conf/` names.
@@ -95,7 +102,7 @@ class RunDirectory:
         try:
             content = _read_plain(self.path / "config.yaml")
             record = content.pop(_RECORD)
-            config = DictConfig(content)
+            config = _typed(DictConfig(content))
             written = record["format"], record["version"], dict(record["choices"]), " ".join(record["overrides"])
         except (
             yaml.YAMLError,
@@ -133,6 +140,16 @@ class RunDirectory:
     def metrics(self) -> dict[str, Any]:
         """metrics.json, as it was written; {} where there is none that can be read."""
         return _read_record(self.path / "metrics.json")
+
+
+def _typed(config: DictConfig) -> DictConfig:
+    """Of the types that each root key has, with a node for every part."""
+    typed = OmegaConf.merge(OmegaConf.structured(TrainConfig), config)
+    assert isinstance(typed, DictConfig)
+    for part in (known.name for known in fields(TrainConfig) if known.type is Any):
+        if not isinstance(typed.get(part), DictConfig):
+            raise ValueError(f"it describes no {part}")
+    return typed
 
 
 _LONGEST = 2**20  # bytes of a config; ours have 10,000
