@@ -18,6 +18,7 @@ from vae_cli.accelerator import accelerator_of
 from vae_cli.build import build_model
 from vae_cli.callbacks.checkpoints import load_checkpoint
 from vae_cli.data.described import described
+from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
 from vae_cli.making import made, target_of
 from vae_cli.noise import stream
@@ -34,6 +35,7 @@ class Weights:
     state: Mapping[str, Tensor]  # of the whole experiment
     step: int
     title: str  # which ones they are, for users
+    data: str  # fingerprint of what they were trained on
 
 
 def weights_of(directory: RunDirectory, checkpoint: str) -> Weights:
@@ -50,8 +52,8 @@ def weights_of(directory: RunDirectory, checkpoint: str) -> Weights:
         path = directory.checkpoints / f"{name}.ckpt"
         if path.is_file():
             content = load_checkpoint(path)
-            step = content["global_step"]
-            return Weights(content["state_dict"], step, f"{names[name]} (step {step})")
+            step, data = content["global_step"], content[DataModule.__qualname__]["fingerprint"]
+            return Weights(content["state_dict"], step, f"{names[name]} (step {step})", data)
     raise ConfigError(f"{directory.path}: no checkpoint there; name the folder of a run that has trained")
 
 

@@ -1,0 +1,1 @@
+"""Groups of figures of a finished run."""
