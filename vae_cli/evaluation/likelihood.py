@@ -8,7 +8,7 @@ from vae_cli.noise import stream
 from vae_cli.objectives.bounds import elbo_terms
 
 
-def likelihood(subject: Subject, settings: DictConfig) -> Report:
+def likelihood(subject: Subject, _settings: DictConfig) -> Report:
     """The ELBO and its parts."""
     if not subject.bounds:
         raise NotApplicable("an autoencoder has no prior, so no bound on ln p(x)")
