@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "vae_cli"
 LAYERS = [
-    {"errors", "files", "allocator", "canvas"},
+    {"errors", "files", "allocator", "canvas", "schema"},
     {"types", "making"},
     {"shapes", "schedules", "noise", "distributions"},
     {"networks"},
@@ -20,11 +20,12 @@ LAYERS = [
     {"objectives"},
     {"conditions"},
     {"data"},
-    {"monitors", "advice"},
-    {"experiment", "precision", "compilation"},
+    {"monitors", "advice", "inference", "metrics"},
+    {"experiment", "precision", "compilation", "accelerator"},
     {"callbacks", "loop"},
     {"build", "runs"},
-    {"training", "sweeps"},
+    {"loading"},
+    {"training", "sweeps", "evaluation"},
     {"listing"},
     {"cli"},
 ]
@@ -49,22 +50,25 @@ def test_a_module_imports_only_from_below(path):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("command", "arguments"),
     [
-        ["--help"],
-        ["--cfg", "job"],
-        ["-sc", "query=bash"],
-        ["seed=abc"],
-        ["bta=4"],
-        ["model=betavae"],
-        ["trainer.max_epochs=0"],
+        ("train", ["--help"]),
+        ("train", ["--cfg", "job"]),
+        ("train", ["-sc", "query=bash"]),
+        ("train", ["seed=abc"]),
+        ("train", ["bta=4"]),
+        ("train", ["model=betavae"]),
+        ("train", ["trainer.max_epochs=0"]),
+        ("eval", ["--help"]),
+        ("eval", ["run=nowhere"]),
+        ("eval", ["run=.", "metrics=[mig]"]),
     ],
 )
-def test_torch_is_not_imported_before_a_config_is_good(arguments, tmp_path):
+def test_torch_is_not_imported_before_a_config_is_good(command, arguments, tmp_path):
     code = f"""
 import sys
-sys.argv = ["vae-train", *{arguments}]
-from vae_cli.cli.train import main
+sys.argv = ["vae-{command}", *{arguments}]
+from vae_cli.cli.{command} import main
 try:
     main()
 finally:
@@ -83,7 +87,7 @@ finally:
 def test_a_table_of_runs_needs_neither_torch_nor_matplotlib(words, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text(
-        "seed: 0\nrecorded: {format: 2, version: 0, choices: {model: vae}, overrides: []}"
+        "seed: 0\nrecorded: {format: 3, version: 0, choices: {model: vae}, overrides: []}"
     )
     (tmp_path / "run" / "status.json").write_text('{"state": "interrupted"}')
     code = f"""

@@ -37,7 +37,8 @@ def write(path: Path, elbo: float | None = -5.0, choices: dict | None = None, **
         content[part] = {**content.get(part, {}), name: value} if name else value
     content.setdefault("objective", {"beta": content["beta"]})
     path.mkdir(parents=True)
-    run.write_config(DictConfig(content), {"model": "vae", "dataset": "digits", **(choices or {})}, [])
+    chosen = {"model": "vae", "dataset": "digits", **(choices or {})}
+    run.write_config(DictConfig(content), {"choices": chosen, "overrides": []})
     if elbo is not None:
         test = {"test/elbo": elbo, "test/reconstruction": elbo + 1.0, "test/kl": 1.0, "test/kl/z": 1.0}
         run.write_metrics({"unit": "nats", "weights": "last", "steps": 6, "epochs": 3, "test": test})

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import datetime
 from importlib import import_module
 from importlib.resources import files
@@ -24,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vae_cli import __version__
 from vae_cli.errors import ConfigError, InUseError
 from vae_cli.files import replacing
+from vae_cli.schema import TrainConfig
 
 try:
     from yaml import CSafeLoader as SafeLoader  # seven times as fast
@@ -31,7 +33,7 @@ except ImportError:  # of a PyYAML that was built without libyaml
     from yaml import SafeLoader
 
 SIGNS = ("config.yaml", "status.json")  # files of which a run directory has at least one
-_FORMAT = 2  # of the run directory; raised when older ones can no longer be read
+_FORMAT = 3  # of the run directory; raised when older ones can no longer be read
 _GLANCE = 0.5  # seconds that are longer than `in_use` holds the lock
 _RECORD = "recorded"  # key of config.yaml that is about the run, not part of its config
 
@@ -82,15 +84,20 @@ class RunDirectory:
         """Whether a run was ever begun here."""
         return any((self.path / name).exists() for name in SIGNS)
 
-    def write_config(self, config: DictConfig, choices: Mapping[str, str], overrides: list[str]) -> None:
-        """The resolved config, with what was chosen on each axis and what the user typed."""
+    def write_config(self, config: DictConfig, record: Mapping[str, Any]) -> None:
+        """The resolved config, with what is `recorded` beside it.
+
+        Args:
+            record: `choices` on each axis, the `overrides` that the user typed, and the `data` as described.
+
+        """
         content = OmegaConf.to_container(config, resolve=True)
         assert isinstance(content, dict)
-        record = {"format": _FORMAT, "version": __version__, "choices": dict(choices), "overrides": overrides}
-        _write(self.path / "config.yaml", yaml.safe_dump({**content, _RECORD: record}, sort_keys=False))
+        recorded = {**record, "format": _FORMAT, "version": __version__}
+        _write(self.path / "config.yaml", yaml.safe_dump({**content, _RECORD: recorded}, sort_keys=False))
 
     def read_config(self, trust: list[str]) -> tuple[DictConfig, dict[str, Any]]:
-        """The config, and the record of choices and overrides.
+        """The config, and the record of choices, overrides and data.
 
         Args:
             trust: modules whose contents the config may name besides those that our own `conf/` names.
@@ -101,8 +108,8 @@ class RunDirectory:
         """
         content, record = self.read_plain_config()
         try:
-            config = DictConfig(content)
-        except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
+            config = _typed(DictConfig(content))
+        except (OmegaConfBaseException, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
             raise self._damaged(error) from error
         _check_targets(content, trust, self.path)
         return config, record
@@ -152,6 +159,38 @@ class RunDirectory:
     def metrics(self) -> dict[str, Any]:
         """metrics.json, as it was written; {} where there is none that can be read."""
         return _read_record(self.path / "metrics.json")
+
+
+def _typed(config: DictConfig) -> DictConfig:
+    """Of the types that each root key has, with a node for every part."""
+    typed = OmegaConf.merge(OmegaConf.structured(TrainConfig), config)
+    assert isinstance(typed, DictConfig)
+    for part in (known.name for known in fields(TrainConfig) if known.type is Any):
+        if not isinstance(typed.get(part), DictConfig):
+            raise ValueError(f"it describes no {part}")
+    return typed
+
+
+def place_data(config: DictConfig, place: Mapping[Any, str | bool | None]) -> None:
+    """Where the data of a run now lies: `root`, `path`, `download`.
+
+    Raises:
+        ConfigError: for what its data set has no key for.
+
+    """
+    for name, value in place.items():
+        if name not in config.dataset:
+            raise ConfigError(f"dataset.{name}={value}: the data set of this run has no {name}")
+        _set_throughout(config.dataset, name, value)
+
+
+def _set_throughout(node: DictConfig, name: str, value: Any) -> None:
+    """Set a key wherever it stands in a node or below: in the config of a run, nothing refers to anything."""
+    for key, child in node.items():
+        if key == name:
+            node[name] = value
+        elif isinstance(child, DictConfig):
+            _set_throughout(child, name, value)
 
 
 _LONGEST = 2**20  # bytes of a config; ours have 10,000

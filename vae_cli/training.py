@@ -16,6 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from rich.console import Console
 
+from vae_cli.accelerator import accelerator_of
 from vae_cli.advice import collapsed, unfinished
 from vae_cli.allocator import keep_freed_memory
 from vae_cli.build import build_data, build_experiment, rehearse
@@ -35,9 +36,11 @@ from vae_cli.callbacks.scalars import Scalars
 from vae_cli.callbacks.session import Hyperparameters, end_session, start_session
 from vae_cli.callbacks.tensorboard import TensorBoard, told_once
 from vae_cli.compilation import compile_networks
+from vae_cli.data.described import describe
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError, TrainingError
 from vae_cli.experiment import Experiment
+from vae_cli.loading import weights_of
 from vae_cli.loop import StepLoop
 from vae_cli.precision import MixedInNetworks
 from vae_cli.runs import RunDirectory
@@ -82,7 +85,7 @@ def train(config: DictConfig, choices: Mapping[str, str], overrides: list[str], 
                     f"{directory.path} already holds a run: continue it with run={directory.path}, "
                     "or choose another folder"
                 )
-            directory.write_config(config, choices, overrides)
+            directory.write_config(config, {"choices": dict(choices), "overrides": overrides, "data": run.data})
         return run.go(choices)
 
 
@@ -96,7 +99,7 @@ def resume(config: DictConfig, record: Mapping[str, Any], directory: RunDirector
         if run.spent and directory.status().get("state") == "finished" and (outcome := _finished(directory)):
             return outcome
         if run.writes:
-            directory.write_config(config, record["choices"], record["overrides"])
+            directory.write_config(config, record)
         return run.go(record["choices"])
 
 
@@ -152,6 +155,11 @@ class _Run:
                 f"run={directory.path} stopped inside an epoch that {place.world} device(s) shared: "
                 f"continue it with trainer.devices={place.world}"
             )
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the data says of itself, as plain values."""
+        return describe(self._data.spec)
 
     @property
     def writes(self) -> bool:
@@ -285,7 +293,7 @@ def _trainer(
     callbacks.append(
         Checkpoints(directory.checkpoints, logs.checkpoint_every_n_steps, settings.max_steps, interruption)
     )
-    accelerator = _accelerator(settings.accelerator)
+    accelerator = accelerator_of(settings.accelerator, "trainer.accelerator")
     precision: dict[str, Any] = {"precision": settings.precision}
     plugins: list[Any] = [AtomicCheckpointIO()]
     if settings.precision in ("16-mixed", "bf16-mixed"):
@@ -317,25 +325,10 @@ def _trainer(
     return trainer
 
 
-def _accelerator(name: str) -> str:
-    """`auto` takes CUDA where there is a device, else the CPU; sums in float64 rule out Apple's GPUs."""
-    found = torch.cuda.is_available()
-    if name in ("gpu", "cuda") and not found:
-        raise ConfigError(f"trainer.accelerator={name}: there is no CUDA device; use auto or cpu")
-    return "cuda" if found and name != "cpu" else "cpu"
-
-
 def _load_weights(experiment: Experiment, source: RunDirectory) -> None:
     """The best weights of a finished run, else its last."""
-    for name in ("best.ckpt", "last.ckpt"):
-        path = source.checkpoints / name
-        if path.is_file():
-            state = load_checkpoint(path)["state_dict"]
-            break
-    else:
-        raise ConfigError(f"init={source.path}: no checkpoint there; name the folder of a run")
     try:
-        experiment.load_state_dict(state)
+        experiment.load_state_dict(weights_of(source, "best", "init").state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"init={source.path}: its weights do not fit this model: choose the axes, widths and latent_dim of that run"

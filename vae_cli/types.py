@@ -198,6 +198,7 @@ class Condition(ABC):
     """Says what c is."""
 
     size: Size | None  # shape of one c; None = no condition
+    reads: str | None  # the field of a batch that c is made of
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Batch:

@@ -1,77 +1,23 @@
-"""The types and ranges of what users set most; a wrong one is refused before torch is imported."""
+"""The ranges of what users set most; a wrong value is refused before torch is imported."""
 
 import os
 import re
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from vae_cli.cli.choices import refuse_added
 from vae_cli.errors import ConfigError
+from vae_cli.schema import TrainConfig
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 _MATMUL_PRECISIONS = ("highest", "high", "medium")
 _ACCELERATORS = ("auto", "cpu", "gpu", "cuda")
 _MOST_DRAWS = 100_000  # of an importance-weighted bound: more would take hours, and say no more
 _READ_BY_PARTS = ("beta",)  # root keys that leaves refer to, where they need them
-
-
-@dataclass
-class TrainerConfig:
-    """Budget, place and precision."""
-
-    max_epochs: int = MISSING
-    max_steps: int = MISSING
-    accelerator: str = MISSING
-    devices: Any = MISSING
-    precision: str = MISSING
-    gradient_clip_val: float | None = None
-
-
-@dataclass
-class LoggingConfig:
-    """What is written, and when."""
-
-    every_n_steps: int = MISSING
-    validate_every_n_epochs: int = MISSING
-    pictures_every_n_epochs: int = MISSING
-    importance_samples: int = MISSING
-    test_importance_samples: int = MISSING
-    checkpoint_every_n_steps: int = MISSING
-    progress: str = MISSING
-
-
-@dataclass
-class TrainConfig:
-    """Root of `vae-train`: one node a group, and the numbers that belong to no single part."""
-
-    dataset: Any = MISSING
-    architecture: Any = MISSING
-    corruption: Any = MISSING
-    likelihood: Any = MISSING
-    posterior: Any = MISSING
-    prior: Any = MISSING
-    condition: Any = MISSING
-    structure: Any = MISSING
-    objective: Any = MISSING
-    optimizer: Any = MISSING
-    lr_schedule: Any = MISSING
-    beta: float = MISSING
-    latent_dim: int = MISSING
-    seed: int = MISSING
-    compile: bool = MISSING
-    matmul_precision: str = MISSING
-    name: str = MISSING
-    run: str | None = None
-    init: str | None = None
-    sweep: str | None = None
-    retry: str | None = None
-    trust: list[str] = field(default_factory=list)
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    logging: LoggingConfig = field(default_factory=LoggingConfig)
 
 
 def register() -> None:
@@ -91,10 +37,7 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
         ConfigError: where a value is out of range, a key was added, or a root key was given that no part reads.
 
     """
-    for override in overrides:
-        key = override.split("=")[0]
-        if key.startswith("+") and key.lstrip("+") not in groups:
-            raise ConfigError(f"{override}: nothing reads a key that is added; set one of those that --help shows")
+    refuse_added(overrides, groups)
     for prefix, node in (("", config), ("trainer.", config.trainer), ("logging.", config.logging)):
         for key in map(str, node):
             if not OmegaConf.is_interpolation(node, key) and isinstance(value := node[key], int) and value >= 2**63:

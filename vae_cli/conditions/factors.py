@@ -22,6 +22,7 @@ class Factors(Condition):
                 "condition=factors needs known factors and this data set has none: choose condition=none or "
                 "condition=label, or a data set with factors (shapes, dsprites, an npz with `factors`)"
             )
+        self.reads = "factors"
         self._counts = [factor.count for factor in data.factors]
         self.size = Size((sum(self._counts),))
 

@@ -21,6 +21,7 @@ class Label(Condition):
                 "condition=label needs labels and this data set has none: choose condition=none "
                 "or a labelled data set (digits, mnist, fashion_mnist, omniglot, an npz with `y`, pictures in folders)"
             )
+        self.reads = "y"
         self._classes = data.classes
         self.size = Size((data.classes,))
 

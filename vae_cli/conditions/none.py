@@ -7,7 +7,7 @@ class Unconditional(Condition):
     """Leaves c empty."""
 
     def __init__(self, data: Spec) -> None:
-        self.size = None
+        self.size = self.reads = None
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch as it is."""

@@ -6,12 +6,12 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from vae_cli.canvas import blank, own_style
 from vae_cli.files import replacing
 from vae_cli.listing.chart import Chart, Cluster
-from vae_cli.listing.where import number
+from vae_cli.listing.where import number, text
 
 _INCHES = (6.0, 4.2)  # 900 x 630 pixels
 _MOST_HUES = 10  # that have no order; more labels take a scale
@@ -34,7 +34,10 @@ def figure_of(chart: Chart) -> Figure:
     axes.set_ylabel(chart.y)
     colours = _palette(chart.labels)
     for line in chart.lines:
-        _draw_line(axes, line, colours)
+        if not chart.words:  # which have no order
+            _connect(axes, line, colours)
+        for cluster in line:
+            _draw_cluster(axes, cluster, colours[cluster.label])
     _mark_x(axes, chart)
     if chart.legend:
         marks = [Line2D([], [], color=colour, marker="o", linestyle="") for colour in colours.values()]
@@ -42,17 +45,19 @@ def figure_of(chart: Chart) -> Figure:
     return figure
 
 
-def _draw_line(axes: Axes, line: list[Cluster], colours: dict[str, Colour]) -> None:
-    """The points of each cluster, its mean with bars, and a thin line through the means."""
+def _connect(axes: Axes, line: list[Cluster], colours: dict[str, Colour]) -> None:
+    """A thin line through the means, grey where it leads from colour to colour."""
     shades = {colours[cluster.label] for cluster in line}
-    centres = [cluster.centre for cluster in line]
-    axes.plot(*zip(*centres, strict=True), color=shades.pop() if len(shades) == 1 else "0.75", linewidth=1, zorder=1)
-    for cluster in line:
-        colour = colours[cluster.label]
-        axes.scatter(cluster.x, cluster.y, s=22, color=colour, alpha=0.55, linewidths=0)
-        if len(cluster.x) > 1:
-            (x, y), (over_x, over_y) = cluster.centre, cluster.deviations
-            axes.errorbar(x, y, over_y, over_x or None, color=colour, capsize=3, linewidth=1.4, marker="_")
+    colour = shades.pop() if len(shades) == 1 else "0.75"
+    axes.plot(*zip(*(cluster.centre for cluster in line), strict=True), color=colour, linewidth=1, zorder=1)
+
+
+def _draw_cluster(axes: Axes, cluster: Cluster, colour: Colour) -> None:
+    """A point a run; of several, their mean with bars."""
+    axes.scatter(cluster.x, cluster.y, s=22, color=colour, alpha=0.55, linewidths=0)
+    if len(cluster.x) > 1:
+        (x, y), (over_x, over_y) = cluster.centre, cluster.deviations
+        axes.errorbar(x, y, over_y, over_x or None, color=colour, capsize=3, linewidth=1.4, marker="_")
 
 
 def _palette(labels: list[str]) -> dict[str, Colour]:
@@ -73,4 +78,4 @@ def _mark_x(axes: Axes, chart: Chart) -> None:
         if len(values) <= _MOST_TICKS:
             axes.xaxis.set_major_locator(FixedLocator(values))
             axes.xaxis.set_minor_locator(NullLocator())
-            axes.xaxis.set_major_formatter(ScalarFormatter())
+            axes.xaxis.set_major_formatter(lambda value, _: text(value))

@@ -1,0 +1,48 @@
+"""What data says of itself as plain values, so that a finished run can be used where its data is not."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Size
+
+from vae_cli.types import Binary, Factor, Levels, Real, Spec, Support, Tokens, UnitInterval
+
+_COUNTED: dict[str, type[Levels | Tokens]] = {kind.__name__: kind for kind in (Levels, Tokens)}
+_OTHERS: dict[str, type[Binary | UnitInterval | Real]] = {kind.__name__: kind for kind in (Binary, UnitInterval, Real)}
+
+
+def describe(data: Spec) -> dict[str, Any]:
+    """All but the mean, whose traces in a model are part of its weights."""
+    return {
+        "shape": list(data.shape),
+        "support": type(data.support).__name__,
+        "levels": data.support.count if isinstance(data.support, Levels | Tokens) else None,
+        "classes": data.classes,
+        "factors": {factor.name: factor.count for factor in data.factors},
+        "condition": None if data.condition is None else list(data.condition),
+        "size": data.size,
+    }
+
+
+def described(record: Mapping[str, Any]) -> Spec:
+    """The data that `describe` described, its mean 0.
+
+    Raises:
+        ValueError, KeyError, TypeError: for what `describe` does not write.
+
+    """
+    shape, condition = record["shape"], record["condition"]
+    return Spec(
+        Size(shape),
+        _support(record["support"], record["levels"]),
+        classes=None if record["classes"] is None else int(record["classes"]),
+        factors=tuple(Factor(str(name), int(count)) for name, count in record["factors"].items()),
+        condition=None if condition is None else Size(condition),
+        size=int(record["size"]),
+        mean=torch.zeros(shape),
+    )
+
+
+def _support(name: str, levels: Any) -> Support:
+    return _COUNTED[name](int(levels)) if name in _COUNTED else _OTHERS[name]()

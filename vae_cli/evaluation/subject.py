@@ -1,0 +1,128 @@
+"""What is evaluated, on which examples, and within which bounds."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from vae_cli.build import build_data
+from vae_cli.data.base import evenly_spaced
+from vae_cli.data.loader import Loader
+from vae_cli.data.module import DataModule
+from vae_cli.errors import ConfigError
+from vae_cli.loading import Run
+from vae_cli.types import Batch, Model, Spec
+
+T = TypeVar("T")
+Progress = Callable[[Iterable[Any], str, int], Iterator[Any]]  # a loop, its title, its length -> the loop, shown
+
+_SPLITS = ("train", "val", "test")
+
+
+def silent(things: Iterable[Any], _title: str, _total: int) -> Iterator[Any]:
+    """Shows nothing."""
+    yield from things
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run on one split of its data.
+
+    Args:
+        examples: at most so many, evenly spaced; None: all.
+        seed: all noise follows from it.
+        memory: bytes that one pass may take, about.
+
+    Raises:
+        ConfigError: for a split that there is not, a number out of range, or data that the run was not trained on.
+
+    """
+
+    run: Run
+    split: str = "test"
+    examples: int | None = None
+    seed: int = 0
+    memory: int = 2**30
+    progress: Progress = field(default=silent)
+
+    def __post_init__(self) -> None:
+        if self.split not in _SPLITS:
+            raise ConfigError(f"split={self.split}: choose one of {', '.join(_SPLITS)}")
+        if self.examples is not None and self.examples < 1:
+            raise ConfigError(f"examples={self.examples}: 1 or more, or null for all")
+        if self.seed < 0:
+            raise ConfigError(f"seed={self.seed}: 0 or more")
+
+    @property
+    def model(self) -> Model:
+        """In evaluation mode."""
+        return self.run.model
+
+    @property
+    def spec(self) -> Spec:
+        """Of the data."""
+        return self.run.data
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return self.run.device
+
+    @property
+    def bounds(self) -> bool:
+        """False for autoencoders: no prior was trained, so there is no likelihood and no KL."""
+        return self.run.bounds
+
+    @property
+    def num_examples(self) -> int:
+        """Of the split that is judged."""
+        return len(self._index(self.split))
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """The examples that are judged, in order."""
+        return self.batches_of(self.split, size)
+
+    def batches_of(self, split: str, size: int) -> Iterator[Batch]:
+        """The examples of a split, in order."""
+        loader = self._loader(split)
+        for index in self._index(split).split(size):
+            yield loader.peek(index)
+
+    def some(self, num: int) -> Batch:
+        """At most `num` of the examples that are judged, evenly spaced."""
+        index = self._index(self.split)
+        return self._loader(self.split).peek(index[evenly_spaced(len(index), num)])
+
+    def _index(self, split: str) -> Tensor:
+        """Rows of the split."""
+        rows = self._loader(split).num_rows()
+        limit = rows if self.examples is None or split != self.split else self.examples
+        return evenly_spaced(rows, limit)
+
+    def _loader(self, split: str) -> Loader:
+        return {"train": self._data.train, "val": self._data.val, "test": self._data.test}[split]
+
+    @cached_property
+    def _data(self) -> DataModule:
+        data = build_data(_frozen(self.run.config))
+        if data.fingerprint != self.run.weights.data:
+            raise ConfigError(
+                f"run={self.run.directory.path}: the data is not what this run was trained on (checksum "
+                f"{data.fingerprint}, then {self.run.weights.data}): restore the files, or name where they lie with "
+                "dataset.root= or dataset.path="
+            )
+        for loader in (data.train, data.val, data.test):
+            loader.to(self.run.device)
+        return data
+
+
+def _frozen(config: DictConfig) -> DictConfig:
+    """Training examples that are drawn anew at every access are drawn once, wherever they are held."""
+    config = OmegaConf.create(OmegaConf.to_container(config, resolve=True))  # pyright: ignore[reportAssignmentType]
+    if config.dataset.binarize == "dynamic" and config.dataset.get("workers") is None:
+        config.dataset.binarize = "static"
+    return config

@@ -1,0 +1,170 @@
+"""A finished run, to be used: its model with trained weights, and what is known of its data.
+
+Shape legend: S samples, B batch, Z latent event, X data event.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+from torch.distributions import Distribution
+
+from vae_cli.accelerator import accelerator_of
+from vae_cli.build import build_model
+from vae_cli.callbacks.checkpoints import load_checkpoint
+from vae_cli.data.described import described
+from vae_cli.data.module import DataModule
+from vae_cli.errors import ConfigError
+from vae_cli.making import made, target_of
+from vae_cli.noise import stream
+from vae_cli.runs import RunDirectory
+from vae_cli.types import Batch, Condition, Model, Spec
+
+Values = Tensor | np.ndarray | Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of one checkpoint."""
+
+    state: Mapping[str, Tensor]  # of the whole experiment
+    step: int
+    title: str  # which ones they are, for users
+    data: str  # fingerprint of what they were trained on
+
+
+def weights_of(directory: RunDirectory, checkpoint: str, key: str) -> Weights:
+    """The weights of a run: `best` by validation loss (of a run that kept none, the last), or `last`.
+
+    Args:
+        key: under which the user typed the folder.
+
+    Raises:
+        ConfigError: where there are none, or the file is damaged.
+
+    """
+    if checkpoint not in ("best", "last"):
+        raise ConfigError(f"checkpoint={checkpoint}: best or last")
+    names = {"best": "best validation loss", "last": "last"}
+    for name in dict.fromkeys((checkpoint, "last")):
+        path = directory.checkpoints / f"{name}.ckpt"
+        if path.is_file():
+            content = load_checkpoint(path)
+            step, data = content["global_step"], content[DataModule.__qualname__]["fingerprint"]
+            return Weights(content["state_dict"], step, f"{names[name]} (step {step})", data)
+    raise ConfigError(f"{key}={directory.path}: no checkpoint there; name the folder of a run")
+
+
+class Run:
+    """A trained model and what it was trained on. Nothing here needs the data itself.
+
+    Inputs are arrays or tensors in the units of the model: 0 and 1, grey levels as level / (count - 1), real numbers.
+    Labels y [B] (or factors [B, F] where the condition is of factors) are needed where there is a condition.
+    """
+
+    def __init__(self, directory: RunDirectory, config: DictConfig, data: Spec, weights: Weights, device: str) -> None:
+        self.directory, self.config, self.data, self.weights = directory, config, data, weights
+        self.device = torch.device(device, torch.cuda.current_device()) if device == "cuda" else torch.device(device)
+        self.bounds: bool = target_of(config.objective).bounds  # False for autoencoders, which have no prior
+        self._condition: Condition = made(config.condition, "condition")(data)
+        with torch.random.fork_rng(devices=[]):
+            self.model: Model = build_model(config, data)
+        _load(self.model, weights, directory.path)
+        self.model.eval().requires_grad_(False).to(self.device)
+
+    def batch(self, x: Values, y: Values | None = None, factors: Values | None = None) -> Batch:
+        """Examples as the model takes them, x [B, *X].
+
+        Raises:
+            ConfigError: where x has another shape, or what the condition is made of is missing.
+
+        """
+        values = torch.as_tensor(x, dtype=torch.float32, device=self.device)
+        if values.shape[1:] != self.data.shape:
+            wanted = ", ".join(map(str, self.data.shape))
+            raise ConfigError(f"x has shape {list(values.shape)}: this model takes [examples, {wanted}]")
+        return self._conditioned(values, y, factors)
+
+    def encode(self, x: Values, y: Values | None = None, factors: Values | None = None) -> dict[str, Distribution]:
+        """q(z | x) of every latent variable by name, batch shape [B] (each below another given a draw of that one)."""
+        batch = self.batch(x, y, factors)
+        with stream(self.device, "encode"):
+            return {name: site.q for name, site in self.model(batch).sites.items()}
+
+    def decode(self, z: Values, y: Values | None = None, factors: Values | None = None) -> Distribution:
+        """Z [S, B, *Z] -> p(x | z), batch shape [S, B]."""
+        values = torch.as_tensor(z, dtype=torch.float32, device=self.device)
+        return self.model.decode(values, self._c(values.shape[1], y, factors))
+
+    def generate(
+        self, num: int, y: Values | None = None, factors: Values | None = None, *, seed: int = 0
+    ) -> Distribution:
+        """p(x | z) at `num` draws of z from the prior, batch shape [1, num]. Its mean makes the pictures of papers.
+
+        Raises:
+            ConfigError: for an autoencoder.
+
+        """
+        if not self.bounds:
+            raise ConfigError(f"{self.directory.path}: an autoencoder has no prior, so nothing can be drawn from it")
+        c = self._c(num, y, factors)
+        with stream(self.device, seed, "generate"):
+            return self.model.generate(num, c)
+
+    def sample(self, num: int, y: Values | None = None, factors: Values | None = None, *, seed: int = 0) -> Tensor:
+        """`num` draws of x from the model, noise of p(x | z) included, [num, *X]."""
+        px = self.generate(num, y, factors, seed=seed)
+        with stream(self.device, seed, "sample"):
+            return px.sample()[0]
+
+    def _c(self, num: int, y: Values | None, factors: Values | None) -> Tensor | None:
+        return self._conditioned(torch.zeros((num, *self.data.shape), device=self.device), y, factors).c
+
+    def _conditioned(self, x: Tensor, y: Values | None, factors: Values | None) -> Batch:
+        known = [None if one is None else torch.as_tensor(one, device=self.device).long() for one in (y, factors)]
+        for name, one in zip(("y", "factors"), known, strict=True):
+            if one is not None and len(one) != len(x):
+                raise ConfigError(f"{len(x)} examples have {len(one)} rows of {name}")
+        batch = Batch(x, known[0], factors=known[1])
+        if self._condition.reads is not None and getattr(batch, self._condition.reads) is None:
+            raise ConfigError(f"this model was trained with a condition: {self._condition.reads} is needed")
+        return self._condition(batch)
+
+
+def load_run(
+    path: str | Path, *, checkpoint: str = "best", trust: Sequence[str] = (), accelerator: str = "auto"
+) -> Run:
+    """The model of a run directory, ready to encode, decode, sample and score.
+
+    Args:
+        checkpoint: `best` by validation loss, or `last`.
+        trust: modules of your own that its config names.
+        accelerator: `auto` (a GPU where there is one), `cpu` or `cuda`.
+
+    Raises:
+        ConfigError: where it is no run, is damaged, of another version, or names something that is not trusted.
+
+    """
+    directory = RunDirectory(Path(path))
+    config, record = directory.read_config(list(trust))
+    try:
+        data = described(record["data"])
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ConfigError(f"{directory.path / 'config.yaml'} is damaged: it does not describe the data") from error
+    return Run(
+        directory, config, data, weights_of(directory, checkpoint, "run"), accelerator_of(accelerator, "accelerator")
+    )
+
+
+def _load(model: Model, weights: Weights, path: Path) -> None:
+    """ConfigError where they are those of another model."""
+    own = {name.removeprefix("model."): value for name, value in weights.state.items() if name.startswith("model.")}
+    try:
+        model.load_state_dict(own)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path}: its weights do not fit its config; restore what was changed") from error

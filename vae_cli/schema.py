@@ -1,0 +1,61 @@
+"""The types of what users set most. A leaf's own numbers are checked by its constructor."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+@dataclass
+class TrainerConfig:
+    """Budget, place and precision."""
+
+    max_epochs: int = MISSING
+    max_steps: int = MISSING
+    accelerator: str = MISSING
+    devices: Any = MISSING
+    precision: str = MISSING
+    gradient_clip_val: float | None = None
+
+
+@dataclass
+class LoggingConfig:
+    """What is written, and when."""
+
+    every_n_steps: int = MISSING
+    validate_every_n_epochs: int = MISSING
+    pictures_every_n_epochs: int = MISSING
+    importance_samples: int = MISSING
+    test_importance_samples: int = MISSING
+    checkpoint_every_n_steps: int = MISSING
+    progress: str = MISSING
+
+
+@dataclass
+class TrainConfig:
+    """Root of `vae-train`: one node a group, and the numbers that belong to no single part."""
+
+    dataset: Any = MISSING
+    architecture: Any = MISSING
+    corruption: Any = MISSING
+    likelihood: Any = MISSING
+    posterior: Any = MISSING
+    prior: Any = MISSING
+    condition: Any = MISSING
+    structure: Any = MISSING
+    objective: Any = MISSING
+    optimizer: Any = MISSING
+    lr_schedule: Any = MISSING
+    beta: float = MISSING
+    latent_dim: int = MISSING
+    seed: int = MISSING
+    compile: bool = MISSING
+    matmul_precision: str = MISSING
+    name: str = MISSING
+    run: str | None = None
+    init: str | None = None
+    sweep: str | None = None
+    retry: str | None = None
+    trust: list[str] = field(default_factory=list)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
