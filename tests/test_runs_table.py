@@ -59,7 +59,7 @@ def command(monkeypatch, capsys):
 
     def run(*words) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["vae-runs", *map(str, words)])
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)  # which a command sets for its process
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # a command sets it for its process, which here goes on
         with pytest.raises(SystemExit) as ended:
             main()
         return ended.value.code, *capsys.readouterr()
@@ -407,7 +407,7 @@ def test_two_that_look_at_once_do_not_take_each_other_for_the_run(tmp_path, monk
 
 def test_findings_are_figures_and_what_is_none_is_left_out(tmp_path, rows):
     run = RunDirectory(write(tmp_path / "a"))
-    findings = [
+    findings: list = [
         {"name": "ais", "value": -3.5, "unit": "nats", "error": 0.1, "note": None},
         {"name": "count", "value": 7},
         {"name": "flag", "value": True},
