@@ -108,7 +108,8 @@ def test_the_newest_is_last_whatever_the_clock_of_its_place(tmp_path, rows):
         write(tmp_path / name)
         status = RunDirectory(tmp_path / name).status() | {"started": began}
         (tmp_path / name / "status.json").write_text(yaml.safe_dump(status, default_flow_style=True).replace("'", '"'))
-    os.utime(tmp_path / "a", (0, 0))
+    for moment, name in enumerate("acb"):
+        os.utime(tmp_path / name, (moment, moment))
     assert names(rows(tmp_path)) == ["a", "b", "c"]
 
 
