@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import math
 import os
 import sys
@@ -107,10 +108,12 @@ def test_the_newest_is_last_whatever_the_clock_of_its_place(tmp_path, rows):
     for name, began in (("b", "2026-10-25T02:30:00+01:00"), ("c", "2026-10-25T02:10:00+00:00"), ("a", None)):
         write(tmp_path / name)
         status = RunDirectory(tmp_path / name).status() | {"started": began}
-        (tmp_path / name / "status.json").write_text(yaml.safe_dump(status, default_flow_style=True).replace("'", '"'))
+        (tmp_path / name / "status.json").write_text(json.dumps(status))
     for moment, name in enumerate("acb"):
         os.utime(tmp_path / name, (moment, moment))
-    assert names(rows(tmp_path)) == ["a", "b", "c"]
+    found = rows(tmp_path)
+    assert {row["status"] for row in found} == {"finished"}
+    assert names(found) == ["a", "b", "c"]
 
 
 def test_text_is_plain_and_whole_where_no_terminal_reads_it(sweep, command):
