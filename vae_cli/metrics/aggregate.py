@@ -53,15 +53,15 @@ def aggregate(
     size = max(1, memory // (_ARRAYS * z.element_size() * q.batch_shape.numel() * z.shape[1]))
     parts = list(zip(z.split(size), own.split(size), strict=True))
     log_q_x, log_q, log_marginals = [], [], []
-    separate = marginals is not None and factors(p) is not None
+    by_dimension = None if factors(p) is None else marginals
     for draws, components in watch(parts, "aggregate posterior", len(parts)):
         each = q.log_prob(draws[:, None]).double()  # [M, N]
         log_q_x.append(each.gather(1, components[:, None])[:, 0])
         log_q.append(_mean(each))
-        if separate:
-            log_marginals.append(_mean(marginals.log_prob(draws[:, None])).double().sum(1))  # over [M, N, Z]
+        if by_dimension is not None:
+            log_marginals.append(_mean(by_dimension.log_prob(draws[:, None])).double().sum(1))  # over [M, N, Z]
     told, mixed, log_p = torch.cat(log_q_x), torch.cat(log_q), p.log_prob(z).double()
-    alone = torch.cat(log_marginals) if separate else None
+    alone = torch.cat(log_marginals) if log_marginals else None
     return Aggregate(
         kl=told - log_p,
         mutual_information=told - mixed,

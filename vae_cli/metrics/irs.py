@@ -18,12 +18,12 @@ def interventional_robustness(codes: np.ndarray, factors: np.ndarray) -> float:
         codes: [N, Z].
         factors: [N, F].
     """
-    largest = abs(codes - codes.mean(0)).max(0)
-    moving = largest > 0
-    if not moving.any():
+    moving = codes[:, np.ptp(codes, 0) > 0]
+    if not moving.shape[1]:
         return 0.0
-    moved = np.stack([_moved(codes[:, moving], factor) for factor in factors.T])  # [F, Z]
-    return float(np.average((1 - moved / largest[moving]).max(0), weights=largest[moving]))
+    largest = abs(moving - moving.mean(0)).max(0)
+    moved = np.stack([_moved(moving, factor) for factor in factors.T])  # [F, Z]
+    return float(np.average((1 - moved / largest).max(0), weights=largest))
 
 
 def _moved(codes: np.ndarray, factor: np.ndarray) -> np.ndarray:
