@@ -38,8 +38,11 @@ class Weights:
     data: str  # fingerprint of what they were trained on
 
 
-def weights_of(directory: RunDirectory, checkpoint: str) -> Weights:
+def weights_of(directory: RunDirectory, checkpoint: str, key: str) -> Weights:
     """The weights of a run: `best` by validation loss (of a run that kept none, the last), or `last`.
+
+    Args:
+        key: under which the user typed the folder.
 
     Raises:
         ConfigError: where there are none, or the file is damaged.
@@ -54,7 +57,7 @@ def weights_of(directory: RunDirectory, checkpoint: str) -> Weights:
             content = load_checkpoint(path)
             step, data = content["global_step"], content[DataModule.__qualname__]["fingerprint"]
             return Weights(content["state_dict"], step, f"{names[name]} (step {step})", data)
-    raise ConfigError(f"{directory.path}: no checkpoint there; name the folder of a run that has trained")
+    raise ConfigError(f"{key}={directory.path}: no checkpoint there; name the folder of a run")
 
 
 class Run:
@@ -153,7 +156,9 @@ def load_run(
         data = described(record["data"])
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ConfigError(f"{directory.path / 'config.yaml'} is damaged: it does not describe the data") from error
-    return Run(directory, config, data, weights_of(directory, checkpoint), accelerator_of(accelerator, "accelerator"))
+    return Run(
+        directory, config, data, weights_of(directory, checkpoint, "run"), accelerator_of(accelerator, "accelerator")
+    )
 
 
 def _load(model: Model, weights: Weights, path: Path) -> None:

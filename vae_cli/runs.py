@@ -152,6 +152,28 @@ def _typed(config: DictConfig) -> DictConfig:
     return typed
 
 
+def place_data(config: DictConfig, place: Mapping[Any, str | bool | None]) -> None:
+    """Where the data of a run now lies: `root`, `path`, `download`.
+
+    Raises:
+        ConfigError: for what its data set has no key for.
+
+    """
+    for name, value in place.items():
+        if name not in config.dataset:
+            raise ConfigError(f"dataset.{name}={value}: the data set of this run has no {name}")
+        _set_throughout(config.dataset, name, value)
+
+
+def _set_throughout(node: DictConfig, name: str, value: Any) -> None:
+    """Set a key wherever it stands in a node or below: in the config of a run, nothing refers to anything."""
+    for key, child in node.items():
+        if key == name:
+            node[name] = value
+        elif isinstance(child, DictConfig):
+            _set_throughout(child, name, value)
+
+
 _LONGEST = 2**20  # bytes of a config; ours have 10,000
 
 

@@ -328,7 +328,7 @@ def _trainer(
 def _load_weights(experiment: Experiment, source: RunDirectory) -> None:
     """The best weights of a finished run, else its last."""
     try:
-        experiment.load_state_dict(weights_of(source, "best").state)
+        experiment.load_state_dict(weights_of(source, "best", "init").state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"init={source.path}: its weights do not fit this model: choose the axes, widths and latent_dim of that run"

@@ -20,6 +20,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.data.loader import Loader
+from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
 from vae_cli.experiment import Experiment
 from vae_cli.files import replacing
@@ -157,7 +158,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         content = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-        if not {"state_dict", "global_step", "loops", MONITOR} <= content.keys():
+        if not {"state_dict", "global_step", "loops", MONITOR, DataModule.__qualname__} <= content.keys():
             raise ValueError("it lacks what every checkpoint of ours has")
     except Exception as error:  # damaged files raise errors of every type
         raise ConfigError(f"{path} is damaged or is not one of our checkpoints: remove it, or restore it") from error

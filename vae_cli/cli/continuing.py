@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vae_cli.cli.choices import overrides_of
 from vae_cli.errors import ConfigError
-from vae_cli.runs import RunDirectory
+from vae_cli.runs import RunDirectory, place_data
 from vae_cli.sweeps.identity import BUDGET_AND_DEVICE, PATHS
 
 # Of the run's own data set, which Hydra's default composition may lack.
@@ -68,11 +68,7 @@ def continued_config(
     for override in OverridesParser.create().parse_overrides(overrides):
         if override.key_or_group not in _OF_THE_COMMAND:
             OmegaConf.update(own, override.key_or_group, OmegaConf.select(config, override.key_or_group))
-    for key, value in place.items():
-        name = key.removeprefix("dataset.")
-        if name not in own.dataset:
-            raise ConfigError(f"{key}={value}: the data set of this run has no {name}")
-        set_throughout(own.dataset, name, value)
+    place_data(own, {key.removeprefix("dataset."): value for key, value in place.items()})
     return own, record
 
 
@@ -82,25 +78,13 @@ def continued_in_sweep(config: DictConfig, directory: RunDirectory) -> tuple[Dic
     for key in _BUDGET_AND_DEVICE:
         OmegaConf.update(own, key, OmegaConf.select(config, key))
     own.logging = config.logging
-    for key in _PLACE:
-        name = key.removeprefix("dataset.")
-        if name in config.dataset:
-            set_throughout(own.dataset, name, config.dataset[name])
+    place_data(own, {name: config.dataset[name] for name in PATHS if name in config.dataset})
     return own, record
 
 
 def _as_typed(value: Any) -> str | bool | None:
     """A folder may be named by a number."""
     return value if value is None or isinstance(value, bool) else str(value)
-
-
-def set_throughout(node: DictConfig, name: str, value: Any) -> None:
-    """Set a key wherever it stands in a node or below: in the config of a run, nothing refers to anything."""
-    for key, child in node.items():
-        if key == name:
-            node[name] = value
-        elif isinstance(child, DictConfig):
-            set_throughout(child, name, value)
 
 
 def quoted(text: str) -> str:

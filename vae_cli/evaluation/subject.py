@@ -23,7 +23,7 @@ Progress = Callable[[Iterable[Any], str, int], Iterator[Any]]  # a loop, its tit
 _SPLITS = ("train", "val", "test")
 
 
-def silent(things: Iterable[Any], title: str, total: int) -> Iterator[Any]:
+def silent(things: Iterable[Any], _title: str, _total: int) -> Iterator[Any]:
     """Shows nothing."""
     yield from things
 

@@ -1,0 +1,46 @@
+"""vae-eval: judge a finished run."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING, DictConfig
+
+from vae_cli.cli.finished import FinishedConfig, for_every_run, run_finished
+from vae_cli.cli.looping import shown
+from vae_cli.errors import ConfigError
+from vae_cli.runs import RunDirectory
+
+GROUPS = ("likelihood", "latents", "disentanglement", "clustering")
+
+
+@dataclass
+class EvalConfig(FinishedConfig):
+    """Root of `vae-eval`."""
+
+    metrics: list[str] = field(default_factory=list)
+    split: str = MISSING
+    examples: int | None = None
+    likelihood: Any = MISSING
+    latents: Any = MISSING
+    disentanglement: Any = MISSING
+    clustering: Any = MISSING
+
+
+def main() -> None:
+    """Entry point of `vae-eval`."""
+    run_finished("eval", EvalConfig, _evaluate)
+
+
+def _evaluate(config: DictConfig) -> int:
+    unknown = [name for name in config.metrics if name not in GROUPS]
+    if unknown or not config.metrics:
+        raise ConfigError(f"metrics=[{','.join(config.metrics)}]: choose some of {', '.join(GROUPS)}")
+    return for_every_run(config, _judge)
+
+
+def _judge(directory: RunDirectory, config: DictConfig) -> None:
+    from vae_cli.evaluation.judging import judge
+
+    with shown(config.progress) as progress:
+        for line in judge(directory, config, progress):
+            print(line, flush=True)

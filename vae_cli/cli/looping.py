@@ -1,0 +1,32 @@
+"""A loop as a bar on standard error, where somebody sees it."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+@contextmanager
+def shown(progress: str) -> Iterator[Callable[[Iterable[Any], str, int], Iterator[Any]]]:
+    """What wraps a loop: (things, title, how many) -> things; `progress` is always, never, or auto: on a terminal."""
+    seen = progress == "always" or (progress == "auto" and sys.stderr is not None and sys.stderr.isatty())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not seen) as display:
+
+        def wrap(things: Iterable[Any], title: str, total: int) -> Iterator[Any]:
+            task = display.add_task(title, total=total)
+            for thing in things:
+                yield thing
+                display.advance(task)
+            display.remove_task(task)
+
+        yield wrap
