@@ -38,4 +38,6 @@ def agreement(clusters: np.ndarray, labels: np.ndarray) -> Agreement:
 def k_means(codes: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     """Clusters of codes [N, Z], the best of ten starts, [N]."""
     starts: Any = _STARTS  # scikit-learn's own annotation knows of words only
-    return KMeans(clusters, n_init=starts, random_state=seed).fit_predict(codes)
+    return KMeans(clusters, n_init=starts, random_state=int(np.random.default_rng(seed).integers(2**31))).fit_predict(
+        codes
+    )
