@@ -69,6 +69,13 @@ def test_probes_of_clouds_and_of_noise():
     assert neighbour_probe(train, noise, 5) == pytest.approx(1 / 3, abs=0.06)
 
 
+def test_the_scale_of_a_dimension_moves_no_linear_probe():
+    few, judged = clouds(30, 0.2), clouds(300, 0.25)
+    scale = np.array([1e-3, 1, 1])  # else weights of the first would have to be large, which the penalty forbids
+    small = [Labelled(one.codes * scale, one.labels) for one in (few, judged)]
+    assert linear_probe(*small) == linear_probe(few, judged) > 0.8
+
+
 def test_neighbours_find_what_no_line_can():
     """A class in the middle of a ring."""
     angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)

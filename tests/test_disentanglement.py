@@ -101,6 +101,20 @@ def test_votes_are_the_same_for_the_same_seed_and_differ_for_another(function):
     assert found[0] == found[1] != found[2]
 
 
+@pytest.mark.parametrize("function", [beta_vae_score, factor_vae_score])
+def test_the_scale_of_a_dimension_moves_no_vote(function):
+    codes = (SQUARE - 1.5) @ ROTATION + np.random.default_rng(0).normal(size=SQUARE.shape)
+    votes = [function(codes * np.array([1.0, scale]), SQUARE, POINTS, 0) for scale in (1, 100)]
+    assert votes[0] == pytest.approx(votes[1], abs=0.005)
+
+
+def test_a_factor_told_twice_is_disentangled_and_incomplete():
+    """Two dimensions of the three tell of the first factor, half each."""
+    found = dci(SQUARE[:, [0, 0, 1]] * 1.0, SQUARE, 0)
+    assert found.disentanglement == pytest.approx(1, abs=0.01)
+    assert found.completeness == pytest.approx(1 - 0.5 * np.log(2) / np.log(3), abs=0.05)
+
+
 def test_nothing_told_is_no_division_by_zero():
     told = np.zeros((3, 2))
     assert mutual_information_gap(told, np.array([1.0, 2.0])) == 0
@@ -152,6 +166,13 @@ def test_robustness_by_hand():
     codes = np.array([[0.0], [2.0], [10.0], [14.0]])
     factors = np.array([[0], [0], [1], [1]])
     assert interventional_robustness(codes, factors) == pytest.approx(1 - 1.5 / 7.5)
+
+
+def test_dimensions_that_move_further_count_more():
+    codes = np.array([[0.0, 0], [2.0, 0.1], [10.0, 0], [14.0, 0.1]])  # the second moves as far whatever the factor
+    factors = np.array([[0], [0], [1], [1]])
+    expected = (7.5 * (1 - 1.5 / 7.5) + 0.05 * (1 - 1)) / (7.5 + 0.05)
+    assert interventional_robustness(codes, factors) == pytest.approx(expected, abs=0.005)
 
 
 def test_thresholds_tell_middle_values():
