@@ -1,6 +1,6 @@
 """Groups of an evaluation, on runs of a second: what they find, what they leave out, and what they do not depend on."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -13,8 +13,11 @@ from vae_cli.advice import verdict
 from vae_cli.errors import ConfigError
 from vae_cli.evaluation.clustering import clustering
 from vae_cli.evaluation.codes import canonical_order
+from vae_cli.evaluation.disentanglement import Settings as DisentanglementSettings
 from vae_cli.evaluation.disentanglement import disentanglement
+from vae_cli.evaluation.latents import Settings as LatentsSettings
 from vae_cli.evaluation.latents import latents
+from vae_cli.evaluation.probes import Settings as ProbesSettings
 from vae_cli.evaluation.probes import probes
 from vae_cli.evaluation.report import NotApplicable
 from vae_cli.evaluation.subject import Subject
@@ -148,6 +151,34 @@ def test_probes_say_what_few_labels_give(runs):
     assert 0.1 < found["linear_probe_10"].value < found["linear_probe"].value
 
 
+@pytest.mark.parametrize("group", [latents, disentanglement, clustering, probes])
+def test_few_examples_and_collapsed_codes_give_figures_or_a_reason(runs, small_npz, group):
+    """Nothing warns, and nothing is 0/0."""
+    data = ("dataset=arrays", f"dataset.path={small_npz}", "dataset.val=0.15", "dataset.test=0.15")
+    collapsed = Subject(runs(*data))
+    codes = collapsed.codes
+    still = replace(codes.latents["z"], means=torch.zeros_like(codes.latents["z"].means))
+    object.__setattr__(collapsed, "codes", replace(codes, latents={"z": still}))
+    for subject in (*(Subject(runs(*data), examples=num) for num in (1, 2, 4, 11)), collapsed):
+        try:
+            report = group(subject, settings(group.__name__))
+        except NotApplicable as why:
+            assert group is disentanglement
+            assert "factors or more are needed" in str(why) or "no dimension of the codes" in str(why)
+            continue
+        for finding in report.findings:
+            assert np.isfinite(finding.value)
+            assert finding.error is None or np.isfinite(finding.error)
+
+
+@pytest.mark.parametrize(
+    ("group", "kind"),
+    [("latents", LatentsSettings), ("disentanglement", DisentanglementSettings), ("probes", ProbesSettings)],
+)
+def test_the_config_lists_exactly_the_settings_of_a_group(group, kind):
+    assert set(SETTINGS[group]) == {field.name for field in fields(kind)}
+
+
 GROUPS = [(latents, "dataset=digits"), (clustering, "dataset=digits"), (probes, "dataset=digits")]
 
 
@@ -173,6 +204,7 @@ def test_twice_gives_the_same_and_another_seed_does_not(runs, group, data):
             {"exclude": ["form"]},
             r"exclude=\[form\]: the factors are shape, scale, orie",
         ),
+        ("disentanglement", {"fitted_points": 99}, "disentanglement.fitted_points=99: 100 or more"),
         ("probes", {"labels": [10, 0]}, "probes.labels=0: 1 or more"),
         ("probes", {"labels": 10}, "probes.labels=10: a list of whole numbers"),
         ("probes", {"repeats": 1}, "probes.repeats=1: 2 or more"),

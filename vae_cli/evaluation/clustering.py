@@ -1,5 +1,6 @@
 """Whether classes are clusters of the codes."""
 
+import numpy as np
 from omegaconf import DictConfig
 
 from vae_cli.evaluation.labelled import labelled
@@ -12,9 +13,9 @@ def clustering(subject: Subject, _settings: DictConfig) -> Report:
     """K-means on the means of all latent variables side by side, with as many clusters as there are classes."""
     judged = labelled(subject.codes)
     assert subject.spec.classes is not None
-    clusters = min(subject.spec.classes, len(judged.labels))
-    found = agreement(k_means(judged.codes, clusters, subject.seed), judged.labels)
-    note = f"k-means of the means, {clusters} clusters"
+    clusters = k_means(judged.codes, subject.spec.classes, subject.seed)
+    found = agreement(clusters, judged.labels)
+    note = f"k-means of the means, {len(np.unique(clusters))} clusters"
     return Report(
         [
             Finding("cluster_accuracy", found.accuracy, "", note=f"{note}, optimal assignment"),

@@ -44,7 +44,7 @@ class Settings:
         if not isinstance(self.exclude, list):
             raise ConfigError(f"disentanglement.exclude={self.exclude}: a list of factors, [{self.exclude}]")
         at_least(2, "disentanglement", bins=self.bins, examples=self.examples, point_size=self.point_size)
-        at_least(1, "disentanglement", fitted_points=self.fitted_points, judged_points=self.judged_points)
+        at_least(100, "disentanglement", fitted_points=self.fitted_points, judged_points=self.judged_points)
 
 
 @dataclass(frozen=True)

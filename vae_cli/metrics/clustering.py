@@ -36,8 +36,8 @@ def agreement(clusters: np.ndarray, labels: np.ndarray) -> Agreement:
 
 
 def k_means(codes: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Clusters of codes [N, Z], the best of ten starts, [N]."""
+    """Clusters of codes [N, Z], the best of ten starts, [N]; fewer where fewer codes differ."""
+    distinct = len(np.unique(codes, axis=0))
     starts: Any = _STARTS  # scikit-learn's own annotation knows of words only
-    return KMeans(clusters, n_init=starts, random_state=int(np.random.default_rng(seed).integers(2**31))).fit_predict(
-        codes
-    )
+    state = int(np.random.default_rng(seed).integers(2**31))
+    return KMeans(min(clusters, distinct), n_init=starts, random_state=state).fit_predict(codes)
