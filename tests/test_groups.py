@@ -219,6 +219,11 @@ def test_settings_are_checked(runs, group, changes, said):
         function(Subject(runs(*SPRITES)), node)
 
 
+def test_a_group_is_no_single_value(runs):
+    with pytest.raises(ConfigError, match="latents=5: this is no single value; set those below it, latents.<key>="):
+        latents(Subject(runs(*SPRITES)), 5)
+
+
 def test_the_order_of_examples_is_forgotten():
     factors, means = torch.tensor([[1, 0], [0, 1], [1, 1], [0, 0], [0, 0]]), torch.tensor([0.3, 0.1, 0.2, 0.5, -0.5])
     order = canonical_order([means, factors])

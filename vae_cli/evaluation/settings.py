@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 def settings_of(kind: type[T], node: DictConfig, group: str) -> T:
     """A dataclass filled from a node that has its keys; ConfigError for a value of another type."""
+    if not isinstance(node, DictConfig):
+        raise ConfigError(f"{group}={node}: this is no single value; set those below it, {group}.<key>=...")
     values: dict[str, Any] = {field.name: node[field.name] for field in fields(kind)}  # pyright: ignore[reportArgumentType]
     check_types(kind, values, group)
     plain = {
