@@ -105,7 +105,7 @@ def test_other_data_is_refused(run, small_npz, tmp_path):
 BAD = {
     "": "run: name the folder of a run, vae-eval run=<folder>",
     "run=nowhere": "run=nowhere: there is no such folder",
-    "run=.": ". is not a run directory: it has no config.yaml",
+    "run=run/images": "run/images is not a run directory: it has no config.yaml",
     "run=run metrics=[mig]": "metrics=[mig]: choose some of likelihood",
     "run=run metrics=[]": "metrics=[]: choose some of",
     "run=run metrics=3": "metrics=3: a list is needed",

@@ -54,7 +54,8 @@ def _group(name: str, subject: Subject, settings: DictConfig) -> Iterator[str]:
 def _line(finding: Finding) -> str:
     error = "" if finding.error is None else f" ± {finding.error:.3f}"
     note = f"({finding.note})" if finding.note else ""
-    figure = f"{finding.value:10.3f}{error}"
+    digits = 0 if finding.unit == "dimensions" else 3
+    figure = f"{finding.value:10.{digits}f}{error}"
     return f"  {finding.name:<28} {figure:<20} {finding.unit} {note}".rstrip()
 
 

@@ -54,7 +54,7 @@ def _of_one(name: str, latent: Latent, subject: Subject, settings: Settings) -> 
     note = f"of {dimensions}; variance of the means above 0.01"
     mixture = _mixture(name, latent, subject, settings)
     return Report(
-        [Finding("active_units", units, "", note=note), *mixture.findings],
+        [Finding("active_units", units, "dimensions", note=note), *mixture.findings],
         [verdict(name, units, dimensions), *mixture.remarks],
         {
             "variance_of_means": variances.tolist(),

@@ -11,7 +11,7 @@ class Finding:
 
     name: str
     value: float
-    unit: str  # "nats", "bits per dimension"; "" for scores and counts
+    unit: str  # "nats", "bits per dimension", "dimensions" where they are counted; "" for scores
     error: float | None = None  # standard error over the examples
     note: str = ""  # the options in which published code differs
 
