@@ -1,0 +1,184 @@
+"""Estimates of ln p(x) against a model of which it is known."""
+
+import math
+
+import pytest
+import torch
+from ppca import linear_gaussian, log_evidence, set_exact_posterior
+from torch.distributions import Normal
+
+from vae_cli.inference.likelihood import bounds
+from vae_cli.inference.memory import draws_within, parts
+from vae_cli.noise import by_example, digests
+from vae_cli.types import Batch
+
+MEGABYTE = 10**6
+
+
+def examples(number=20):
+    """A model whose posterior is a little off, and data that it generates."""
+    model = linear_gaussian().eval().requires_grad_(False)
+    set_exact_posterior(model)
+    model.encoder.linear.bias += torch.tensor([0.3, -0.3, 0.2, 0.2, 0.1])
+    return model, Batch(model.generate(number).sample()[0])
+
+
+# ---- noise by example ----------------------------------------------------------------------------------------------
+
+
+def noise_of(batch, samples, *, first=0, rest=(3,), dtype=torch.float64):
+    with by_example(digests(batch), 0, first=first):
+        return torch.empty(samples, len(batch.x), *rest, dtype=dtype).normal_()
+
+
+def test_noise_depends_on_the_example_and_not_on_its_batch():
+    batch = Batch(torch.randn(6, 4))
+    whole, order = noise_of(batch, 10), torch.tensor([3, 0, 5])
+    assert torch.equal(noise_of(Batch(batch.x[order]), 10), whole[:, order])
+    assert not torch.equal(whole[:, 0], whole[:, 1])
+
+
+def test_noise_depends_on_the_condition():
+    x = torch.randn(4).expand(2, 4)
+    noise = noise_of(Batch(x, c=torch.eye(2)), 10)
+    assert not torch.equal(noise[:, 0], noise[:, 1])
+
+
+def test_noise_is_the_same_in_any_parts():
+    batch = Batch(torch.randn(2, 4))
+    in_parts = torch.cat([noise_of(batch, 3), noise_of(batch, 1, first=3), noise_of(batch, 6, first=4)])
+    assert torch.equal(in_parts, noise_of(batch, 10))
+
+
+def test_every_draw_of_a_pass_and_every_seed_has_noise_of_its_own():
+    examples = digests(Batch(torch.randn(2, 4)))
+    draws = []
+    for seed in (0, 1):
+        with by_example(examples, seed):
+            draws += [torch.empty(5, 2).normal_(), torch.empty(5, 2).normal_()]
+    assert len(torch.stack(draws).unique()) == 40
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_noise_has_the_moments_of_the_normal(dtype):
+    noise = noise_of(Batch(torch.randn(50, 4)), 2000, rest=(7,), dtype=dtype).double()  # 700,000 numbers
+    moments = [float((noise**power).mean()) for power in (1, 2, 3, 4, 6)]
+    assert moments == pytest.approx([0, 1, 0, 3, 15], abs=0.25)
+    assert moments[:2] == pytest.approx([0, 1], abs=0.005)
+    within = torch.tensor([-2.0, -1, 0, 1, 2, 4]).double()
+    shares = torch.stack([(noise < edge).double().mean() for edge in within])
+    torch.testing.assert_close(shares, Normal(0.0, 1.0).cdf(within), rtol=0, atol=0.002)
+
+
+@pytest.mark.parametrize("dims", [(0, 1), (0, 2), (1, 2)])
+def test_noise_is_independent_along_every_axis(dims):
+    noise = noise_of(Batch(torch.randn(40, 4)), 100, rest=(30,))
+    other = ({0, 1, 2} - set(dims)).pop()
+    rows = noise.movedim(other, 0).flatten(1)  # each index along that axis is one variable
+    off = torch.corrcoef(rows).fill_diagonal_(0)
+    assert float(off.abs().max()) < 6 / math.sqrt(rows.shape[1])
+
+
+def test_uniform_noise_fills_the_interval():
+    with by_example(digests(Batch(torch.randn(10, 4)))):
+        noise = torch.empty(5000, 10).uniform_()
+    assert 0 < float(noise.min()) < 1e-3
+    assert 1 - 1e-3 < float(noise.max()) <= 1
+    assert float(noise.mean()) == pytest.approx(0.5, abs=0.005)
+    assert float(noise.var()) == pytest.approx(1 / 12, abs=0.002)
+
+
+def test_noise_that_has_no_examples_is_refused():
+    with by_example(["a"]), pytest.raises(AssertionError, match="no randn by example"):
+        torch.randn(3)
+
+
+# ---- bounds --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_samples", [1, 7, 150, 5000])
+@pytest.mark.parametrize("memory", [10_000, 10 * MEGABYTE])
+def test_exactly_so_many_draws_are_made(num_samples, memory):
+    model, batch = examples(3)
+    draws = []
+
+    def counting(*arguments):
+        draw = passes(*arguments)
+        return lambda number: draws.append((number, len(arguments[0].x))) or draw(number)
+
+    passes, model.passes = model.passes, counting
+    allowed = draws_within(memory, model, batch)
+    draws.clear()
+    bounds(model, batch, num_samples, seed=0, memory=memory)
+    del draws[0]  # the one that measures
+    assert sum(number * size for number, size in draws) == 3 * num_samples
+    assert max(number * size for number, size in draws) <= allowed
+
+
+def test_parts():
+    assert parts(10, 4) == [4, 3, 3]
+    assert parts(10, 20) == [10]
+    assert all(sum(parts(n, most)) == n and max(parts(n, most)) <= most for n in range(1, 30) for most in range(1, 30))
+
+
+def test_every_draw_is_within_memory():
+    model, batch = examples(3)
+    few = [draws_within(memory, model, batch) for memory in (1, 10**5, 10**6)]
+    assert few[0] == 1
+    assert few[2] == pytest.approx(10 * few[1], rel=0.01)
+    assert 10**6 / few[2] > 8 * (2 + 5)  # bytes of z and of the mean of x
+
+
+def test_figures_depend_neither_on_batches_nor_on_order_nor_on_memory():
+    model, batch = examples(20)
+    whole = bounds(model, batch, 150, seed=0, memory=MEGABYTE)
+    order = torch.randperm(20)
+    for memory in (1, 3000, 50_000, 100 * MEGABYTE):
+        found = bounds(model, Batch(batch.x[order]), 150, seed=0, memory=memory)
+        torch.testing.assert_close(found.importance_weighted, whole.importance_weighted[order], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(found.elbo, whole.elbo[order], rtol=1e-12, atol=1e-12)
+
+
+def test_figures_are_the_same_twice_and_follow_the_seed():
+    model, batch = examples()
+    first, second, other = (bounds(model, batch, 50, seed=seed, memory=MEGABYTE) for seed in (0, 0, 1))
+    assert torch.equal(first.importance_weighted, second.importance_weighted)
+    assert torch.equal(first.elbo, second.elbo)
+    assert not torch.equal(first.importance_weighted, other.importance_weighted)
+
+
+def test_bounds_are_ordered_and_tighten():
+    model, batch = examples(200)
+    truth = log_evidence(model, batch.x).mean()
+    found = [bounds(model, batch, k, seed=0, memory=10 * MEGABYTE) for k in (1, 5, 5000)]
+    means = [float(one.importance_weighted.mean()) for one in found]
+    assert means == sorted(means)
+    assert float(found[-1].elbo.mean()) < means[1] - 0.05
+    assert means[-1] == pytest.approx(float(truth), abs=0.05)
+
+
+def test_elbo_is_that_of_the_closed_forms():
+    """E_q[ln p(x | z)] of a linear-Gaussian model: at the mean, less the trace of the covariance seen through W."""
+    model, batch = examples()
+    found = bounds(model, batch, 20_000, seed=0, memory=10 * MEGABYTE)
+    q, w = model.infer(batch.x), model.decoder.linear.weight
+    spread = (w.mT @ w @ q.covariance_matrix).diagonal(dim1=-2, dim2=-1).sum(-1)
+    at_mean = model.decode(q.mean[None]).log_prob(batch.x)[0]
+    torch.testing.assert_close(found.reconstruction, at_mean - spread / (2 * 0.5**2), rtol=0.02, atol=0.1)
+    kl = 0.5 * (q.variance.sum(-1) + q.mean.square().sum(-1) - 2 - torch.logdet(q.covariance_matrix))
+    torch.testing.assert_close(found.kl, kl)
+
+
+@pytest.mark.parametrize("num_samples", [1, 7, 150])
+def test_every_bound_is_the_truth_at_the_exact_posterior(num_samples):
+    model, batch = examples()
+    set_exact_posterior(model)
+    found = bounds(model, batch, num_samples, seed=0, memory=10_000)
+    torch.testing.assert_close(found.importance_weighted, log_evidence(model, batch.x))
+
+
+def test_random_numbers_elsewhere_stay_as_they_were():
+    model, batch = examples()
+    before = torch.get_rng_state()
+    bounds(model, batch, 7, seed=0, memory=MEGABYTE)
+    assert torch.equal(torch.get_rng_state(), before)
