@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of each of the processes that tests run in, and of those that they start
@@ -116,7 +117,12 @@ class Done:
 
 def vae_train(*arguments: str, cwd: Path, memory: int | None = None) -> Done:
     """`vae-train <arguments>` in a folder, perhaps with a limit to its address space in bytes."""
-    process = _SERVER.Process(target=_main, args=(arguments, cwd, memory))
+    return command("train", *arguments, cwd=cwd, memory=memory)
+
+
+def command(name: str, *arguments: str, cwd: Path, memory: int | None = None) -> Done:
+    """`vae-<name> <arguments>`, likewise."""
+    process = _SERVER.Process(target=_main, args=(name, arguments, cwd, memory))
     process.start()
     process.join(120)
     if process.exitcode is None:
@@ -125,13 +131,12 @@ def vae_train(*arguments: str, cwd: Path, memory: int | None = None) -> Done:
     return Done(process.exitcode, (cwd / "stdout.txt").read_text(), (cwd / "stderr.txt").read_text())
 
 
-def _main(arguments: tuple[str, ...], cwd: Path, memory: int | None) -> None:
-    from vae_cli.cli.train import main
-
+def _main(name: str, arguments: tuple[str, ...], cwd: Path, memory: int | None) -> None:
+    main = import_module(f"vae_cli.cli.{name}").main
     if memory is not None:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.chdir(cwd)
     for stream, name in ((1, "stdout.txt"), (2, "stderr.txt")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-    sys.argv = ["vae-train", *arguments]
+    sys.argv = [f"vae-{name}", *arguments]
     main()

@@ -49,22 +49,25 @@ def test_a_module_imports_only_from_below(path):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("command", "arguments"),
     [
-        ["--help"],
-        ["--cfg", "job"],
-        ["-sc", "query=bash"],
-        ["seed=abc"],
-        ["bta=4"],
-        ["model=betavae"],
-        ["trainer.max_epochs=0"],
+        ("train", ["--help"]),
+        ("train", ["--cfg", "job"]),
+        ("train", ["-sc", "query=bash"]),
+        ("train", ["seed=abc"]),
+        ("train", ["bta=4"]),
+        ("train", ["model=betavae"]),
+        ("train", ["trainer.max_epochs=0"]),
+        ("eval", ["--help"]),
+        ("eval", ["run=nowhere"]),
+        ("eval", ["run=.", "metrics=[mig]"]),
     ],
 )
-def test_torch_is_not_imported_before_a_config_is_good(arguments, tmp_path):
+def test_torch_is_not_imported_before_a_config_is_good(command, arguments, tmp_path):
     code = f"""
 import sys
-sys.argv = ["vae-train", *{arguments}]
-from vae_cli.cli.train import main
+sys.argv = ["vae-{command}", *{arguments}]
+from vae_cli.cli.{command} import main
 try:
     main()
 finally:

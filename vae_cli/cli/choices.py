@@ -1,6 +1,6 @@
 """What was typed for the groups of the config, `model=vae`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from importlib.resources import files
 
 from hydra._internal.utils import get_args_parser
@@ -27,6 +27,14 @@ def check_choices(arguments: list[str]) -> None:
             raise ConfigError(f"{word}: every key is needed; set another value")
         if (key in groups() or key.startswith("hydra/")) and not override.is_delete() and not _are_names(override):
             raise ConfigError(f"{word}: the name of a choice is needed; --help shows them all")
+
+
+def refuse_added(overrides: Iterable[str], groups: Collection[str]) -> None:
+    """ConfigError for a key that is added; `+group=choice` alone may be."""
+    for override in overrides:
+        key = override.split("=")[0]
+        if key.startswith("+") and key.lstrip("+") not in groups:
+            raise ConfigError(f"{override}: nothing reads a key that is added; set one of those that --help shows")
 
 
 def overrides_of(arguments: Sequence[str]) -> list[str]:

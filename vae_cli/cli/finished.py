@@ -10,6 +10,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig
 
+from vae_cli.cli.choices import overrides_of, refuse_added
 from vae_cli.cli.errors import print_error, run_command
 from vae_cli.errors import ConfigError, TrainingError
 from vae_cli.runs import RunDirectory
@@ -39,6 +40,7 @@ def run_finished(name: str, schema: type[FinishedConfig], work: Callable[[DictCo
 def _command(name: str, work: Callable[[DictConfig], int]) -> int:
     if {"-m", "--multirun"} & set(sys.argv[1:]):
         raise ConfigError(f"-m: vae-{name} has no sweeps; run= may name the folder of a sweep")
+    refuse_added(overrides_of(sys.argv[1:]), groups=())
     composed: list[DictConfig] = []  # stays empty after --help
     hydra.main(version_base="1.3", config_path="pkg://vae_cli.conf", config_name=name)(composed.append)()
     for config in composed:

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from vae_cli.cli.choices import refuse_added
 from vae_cli.errors import ConfigError
 from vae_cli.schema import TrainConfig
 
@@ -36,10 +37,7 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
         ConfigError: where a value is out of range, a key was added, or a root key was given that no part reads.
 
     """
-    for override in overrides:
-        key = override.split("=")[0]
-        if key.startswith("+") and key.lstrip("+") not in groups:
-            raise ConfigError(f"{override}: nothing reads a key that is added; set one of those that --help shows")
+    refuse_added(overrides, groups)
     for prefix, node in (("", config), ("trainer.", config.trainer), ("logging.", config.logging)):
         for key in map(str, node):
             if not OmegaConf.is_interpolation(node, key) and isinstance(value := node[key], int) and value >= 2**63:

@@ -1,0 +1,137 @@
+"""`vae-eval` as it is typed: what it prints, keeps and refuses."""
+
+import json
+import re
+import shutil
+
+import pytest
+from conftest import command, small_overrides, trained, vae_train
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from vae_cli.runs import RunDirectory
+
+
+@pytest.fixture(scope="module")
+def original(small_npz, tmp_path_factory):
+    path = tmp_path_factory.mktemp("eval") / "run"
+    trained(small_overrides(small_npz), path)
+    return path
+
+
+@pytest.fixture
+def run(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "run")
+
+
+def evaluation(run):
+    return json.loads((run / "metrics.json").read_text())["evaluation"]
+
+
+def test_figures_are_printed_kept_and_shown(run, tmp_path):
+    before = json.loads((run / "metrics.json").read_text())
+    done = command("eval", "run=run", "metrics=[likelihood]", cwd=tmp_path)
+    assert done.status == 0, done.stderr
+    first, title, *lines = done.stdout.splitlines()
+    assert first == f"test split, 11 examples; weights: {before['weights']}"
+    assert title == "likelihood"
+    assert done.stderr == ""
+    after = json.loads((run / "metrics.json").read_text())
+    found = after.pop("evaluation")["likelihood"]
+    assert after == before, "what training found stays"
+    assert found["protocol"]["examples"] == 11
+    figures = {finding["name"]: finding["value"] for finding in found["findings"]}
+    for name, value in figures.items():
+        assert any(re.match(rf"  {name} +{value:.3f}( |$)", line) for line in lines), (name, value)
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
+    for name, value in figures.items():
+        ((step, shown),) = [(event.step, event.value) for event in events.Scalars(f"eval/likelihood/{name}")]
+        assert shown == pytest.approx(value, rel=1e-5, abs=1e-6)
+        assert f"(step {step})" in before["weights"]
+
+
+def test_the_same_command_gives_the_same_numbers_and_takes_their_place(run, tmp_path):
+    found = []
+    for _ in range(2):
+        assert command("eval", "run=run", "metrics=[likelihood]", cwd=tmp_path).status == 0
+        found.append(evaluation(run))
+    assert found[0] == found[1]
+    assert len(list(run.glob("*.eval_likelihood"))) == 1
+
+
+def test_groups_keep_what_others_found(run, tmp_path):
+    for name in ("likelihood", "latents"):
+        assert command("eval", "run=run", f"metrics=[{name}]", cwd=tmp_path).status == 0
+    assert list(evaluation(run)) == ["likelihood", "latents"]
+
+
+def test_what_cannot_be_had_is_skipped_in_a_line(small, tmp_path):
+    trained([*small, "model=ae"], tmp_path / "run")
+    done = command("eval", "run=run", cwd=tmp_path)
+    assert done.status == 0, done.stderr
+    assert "likelihood: skipped: an autoencoder has no prior" in done.stdout
+    assert "clustering" in evaluation(tmp_path / "run")
+
+
+def test_every_finished_run_of_a_sweep(small, tmp_path):
+    vae_train("-m", *small, "trainer.max_epochs=1", "seed=0,1", "hydra.sweep.dir=sweep", cwd=tmp_path)
+    first, second = sorted(path.parent for path in (tmp_path / "sweep").rglob("metrics.json"))
+    (second / "checkpoints" / "best.ckpt").write_bytes(b"damaged")
+    done = command("eval", "run=sweep", "metrics=[likelihood]", cwd=tmp_path)
+    assert done.status == 1
+    assert f"== {first.relative_to(tmp_path)} ==" in done.stdout
+    assert "likelihood" in evaluation(first)
+    assert "best.ckpt is damaged" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_run_in_use_is_left_alone(run, tmp_path):
+    with RunDirectory(run).locked():
+        done = command("eval", "run=run", cwd=tmp_path)
+    assert done.status == 1
+    assert "is in use by process" in done.stderr
+
+
+def test_other_data_is_refused(run, small_npz, tmp_path):
+    import numpy as np
+
+    content = dict(np.load(small_npz))
+    content["x"][0] += 1
+    np.savez(tmp_path / "other.npz", **content)
+    done = command("eval", "run=run", "dataset.path=other.npz", cwd=tmp_path)
+    assert (done.status, len(done.stderr.splitlines())) == (1, 1)
+    assert "the data is not what this run was trained on" in done.stderr
+
+
+BAD = {
+    "": "run: name the folder of a run, vae-eval run=<folder>",
+    "run=nowhere": "run=nowhere: there is no such folder",
+    "run=.": ". is not a run directory: it has no config.yaml",
+    "run=run metrics=[mig]": "metrics=[mig]: choose some of likelihood",
+    "run=run metrics=[]": "metrics=[]: choose some of",
+    "run=run metrics=3": "metrics=3: a list is needed",
+    "run=run split=all": "split=all: choose one of train, val, test",
+    "run=run examples=0": "examples=0: 1 or more",
+    "run=run memory=0": "memory=0: megabytes, 1 or more",
+    "run=run seed=-1": "seed=-1: 0 or more",
+    "run=run seed=abc": "seed=abc: a whole number is needed",
+    "run=run checkpoint=first": "checkpoint=first: best or last",
+    "run=run accelerator=cuda": "accelerator=cuda: there is no CUDA device",
+    "run=run progress=maybe": "progress=maybe: auto, always or never",
+    "run=run dataset.root=.": "dataset.root=.: the data set of this run has no root",
+    "run=run dataset.path=nowhere.npz": "nowhere.npz: there is no such file",
+    "run=run metrix=[likelihood]": "unknown key 'metrix'; did you mean metrics?",
+    "run=run +more=3": "nothing reads a key that is added",
+    "run=run -m": "-m: vae-eval has no sweeps",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_a_bad_command_is_one_line_and_leaves_nothing(run, tmp_path, line):
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
+    done = command("eval", *line.split(), cwd=tmp_path)
+    assert (done.status, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert done.stderr.startswith("error: ")
+    assert BAD[line] in done.stderr
+    after = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert after == before
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "stdout.txt", "stderr.txt"}
