@@ -5,12 +5,16 @@ import math
 import pytest
 import torch
 from ppca import linear_gaussian, log_evidence, set_exact_posterior
-from torch.distributions import Normal
+from torch import Size
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
+from vae_cli.heads.gaussian_posterior import Diagonal
+from vae_cli.inference.annealed import Annealing, annealed
+from vae_cli.inference.fit_q import Fitting, fitted
 from vae_cli.inference.likelihood import bounds
 from vae_cli.inference.memory import draws_within, parts
 from vae_cli.noise import by_example, digests
-from vae_cli.types import Batch
+from vae_cli.types import Batch, Real, Spec
 
 MEGABYTE = 10**6
 
@@ -131,10 +135,10 @@ def test_every_draw_is_within_memory():
 
 def test_figures_depend_neither_on_batches_nor_on_order_nor_on_memory():
     model, batch = examples(20)
-    whole = bounds(model, batch, 150, seed=0, memory=MEGABYTE)
+    whole = bounds(model, batch, 40, seed=0, memory=MEGABYTE)
     order = torch.randperm(20)
-    for memory in (1, 3000, 50_000, 100 * MEGABYTE):
-        found = bounds(model, Batch(batch.x[order]), 150, seed=0, memory=memory)
+    for memory in (1, 20_000, 100 * MEGABYTE):
+        found = bounds(model, Batch(batch.x[order]), 40, seed=0, memory=memory)
         torch.testing.assert_close(found.importance_weighted, whole.importance_weighted[order], rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(found.elbo, whole.elbo[order], rtol=1e-12, atol=1e-12)
 
@@ -182,3 +186,135 @@ def test_random_numbers_elsewhere_stay_as_they_were():
     before = torch.get_rng_state()
     bounds(model, batch, 7, seed=0, memory=MEGABYTE)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_features_that_are_handed_over_take_the_place_of_the_encoders():
+    model, batch = examples()
+    said = model.read(Batch(batch.x + 1))
+    found = bounds(model, batch, 7, seed=0, memory=20_000, features=said)
+    model.read = None
+    q = model.posterior(said["z"])
+    torch.testing.assert_close(found.kl, kl_divergence(q, MultivariateNormal(q.mean * 0, torch.eye(2).double())))
+
+
+# ---- annealed importance sampling ----------------------------------------------------------------------------------
+
+
+def test_annealing_gives_the_truth():
+    model, batch = examples(100)
+    found = annealed(model, batch, Annealing(chains=16, steps=300, leapfrog=5), seed=0, memory=10 * MEGABYTE)
+    error = found.log_evidence - log_evidence(model, batch.x)
+    assert float(error.mean().abs()) < 0.03
+    assert float(error.abs().max()) < 0.5
+    assert float(found.acceptance.mean()) == pytest.approx(0.65, abs=0.1)
+
+
+def test_annealing_does_not_look_at_the_encoder():
+    model, batch = examples()
+    how = Annealing(chains=2, steps=20, leapfrog=2)
+    before = annealed(model, batch, how, seed=0, memory=MEGABYTE).log_evidence
+    model.encoder.linear.weight.normal_()
+    torch.testing.assert_close(annealed(model, batch, how, seed=0, memory=MEGABYTE).log_evidence, before)
+
+
+def test_annealing_in_one_step_is_the_mean_over_the_prior():
+    """With one step the weight is p(x | z) at a draw of the prior."""
+    model, batch = examples(30)
+    found = annealed(model, batch, Annealing(chains=5, steps=1, leapfrog=1), seed=0, memory=MEGABYTE)
+    with by_example(digests(batch), 0, "annealed"):
+        z = torch.empty(5, 30, 2).double().normal_()
+    expected = model.decode(z).log_prob(batch.x).logsumexp(0) - math.log(5)
+    torch.testing.assert_close(found.log_evidence, expected)
+
+
+def test_annealing_is_a_lower_bound_that_more_steps_tighten():
+    model, batch = examples(100)
+    truth = log_evidence(model, batch.x)
+    errors = []
+    for steps in (1, 10, 100):
+        found = annealed(model, batch, Annealing(chains=2, steps=steps, leapfrog=3), seed=0, memory=10 * MEGABYTE)
+        errors.append(float((found.log_evidence - truth).mean()))
+    assert errors == sorted(errors)
+    assert errors[0] < -0.5
+    assert -0.2 < errors[-1] < 0.02
+
+
+def test_annealing_depends_neither_on_batches_nor_on_order():
+    model, batch = examples(12)
+    how, order = Annealing(chains=3, steps=30, leapfrog=3), torch.randperm(12)
+    whole = annealed(model, batch, how, seed=0, memory=10 * MEGABYTE).log_evidence
+    found = annealed(model, Batch(batch.x[order]), how, seed=0, memory=10_000).log_evidence
+    torch.testing.assert_close(found, whole[order], rtol=1e-9, atol=1e-9)
+    assert not torch.equal(annealed(model, batch, how, seed=1, memory=10 * MEGABYTE).log_evidence, whole)
+
+
+def test_annealing_conditions_and_masks_as_the_model_does():
+    """A mask leaves coordinates out: their values change nothing."""
+    model, batch = examples(5)
+    mask = torch.ones(5, 5).double()
+    mask[:, 3:] = 0
+    how = Annealing(chains=16, steps=200, leapfrog=5)
+    found = annealed(model, batch._replace(mask=mask), how, seed=0, memory=MEGABYTE).log_evidence
+    w, b = model.decoder.linear.weight[:3], model.decoder.linear.bias[:3]
+    truth = MultivariateNormal(b, w @ w.mT + 0.25 * torch.eye(3).double()).log_prob(batch.x[:, :3])
+    torch.testing.assert_close(found, truth, rtol=0, atol=0.3)
+    assert float((found - truth).mean()) == pytest.approx(0, abs=0.1)
+
+
+# ---- q for every example -------------------------------------------------------------------------------------------
+
+FITTING = Fitting(steps=1000, samples=8, lr=0.03)
+
+
+def gaps(model, batch):
+    """Of approximation, of amortisation: means over the examples."""
+    best = fitted(model, batch, FITTING, seed=0, memory=10 * MEGABYTE)
+    reached = bounds(model, batch, 5000, seed=0, memory=10 * MEGABYTE, features=best).elbo
+    own = bounds(model, batch, 5000, seed=0, memory=10 * MEGABYTE).elbo
+    return float((log_evidence(model, batch.x) - reached).mean()), float((reached - own).mean())
+
+
+def test_every_gap_is_zero_at_the_exact_posterior():
+    model, batch = examples()
+    set_exact_posterior(model)
+    assert gaps(model, batch) == pytest.approx((0, 0), abs=0.02)
+
+
+def test_what_an_encoder_loses_is_found_again():
+    model, batch = examples()
+    approximation, amortisation = gaps(model, batch)
+    q, exact = model.infer(batch.x), linear_gaussian().requires_grad_(False)
+    exact.load_state_dict(model.state_dict())
+    set_exact_posterior(exact)
+    lost = float(kl_divergence(q, exact.infer(batch.x)).mean())
+    assert amortisation == pytest.approx(lost, abs=0.03)
+    assert approximation == pytest.approx(0, abs=0.02)
+    assert lost > 0.3
+
+
+def test_what_a_family_loses_stays():
+    """The best q of independent dimensions has the precisions of the exact posterior (Bishop 2006, section 10.1.2)."""
+    model, batch = examples()
+    set_exact_posterior(model)
+    precision = torch.linalg.inv(model.infer(batch.x[:1]).covariance_matrix[0])
+    lost = 0.5 * (precision.diagonal().log().sum() - torch.logdet(precision))
+    model.posterior = Diagonal(Spec(Size((2,)), Real()))
+    model.encoder.linear = torch.nn.Linear(5, 4).double().requires_grad_(False)
+    approximation, amortisation = gaps(model, batch)
+    assert approximation == pytest.approx(float(lost), abs=0.03)
+    assert amortisation > 1
+
+
+def test_a_fit_depends_neither_on_batches_nor_on_order():
+    model, batch = examples(6)
+    how, order = Fitting(steps=60, samples=3, lr=0.03), torch.randperm(6)
+    whole = fitted(model, batch, how, seed=0, memory=10 * MEGABYTE)["z"]
+    found = fitted(model, Batch(batch.x[order]), how, seed=0, memory=200_000)["z"]
+    torch.testing.assert_close(found, whole[order], rtol=1e-7, atol=1e-7)
+    assert not torch.equal(whole, model.read(batch)["z"])
+
+
+def test_a_fit_without_steps_is_the_encoder():
+    model, batch = examples()
+    how = Fitting(steps=0, samples=3, lr=0.03)
+    assert torch.equal(fitted(model, batch, how, seed=0, memory=MEGABYTE)["z"], model.read(batch)["z"])

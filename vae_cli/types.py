@@ -84,6 +84,10 @@ class Batch(NamedTuple):
         """Some of the examples."""
         return Batch(*(None if field is None else field[rows] for field in self))  # pyright: ignore[reportArgumentType]
 
+    def split(self, size: int) -> list["Batch"]:
+        """All of the examples, in order, at most so many in each."""
+        return [self.part(slice(first, first + size)) for first in range(0, len(self.x), size)]
+
 
 # ---- one forward pass ----------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ Shape legend: C chains, B batch, Z latent event.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -18,6 +18,7 @@ import torch
 from torch import Size, Tensor
 
 from vae_cli.distributions.masked import Masked
+from vae_cli.errors import ConfigError
 from vae_cli.inference.memory import draws_within
 from vae_cli.noise import by_example, digests
 from vae_cli.types import Batch, Model, Site
@@ -25,7 +26,32 @@ from vae_cli.types import Batch, Model, Site
 _TARGET = 0.65  # acceptance: the best for many dimensions (Beskos et al. 2013)
 _GAIN = 0.1  # of ln step size, for each unit that acceptance is off
 _FIRST_STEP = 0.3  # in units of z, which priors spread over about 1
+_RANGES = {"chains": (0, 10_000), "steps": (1, 1_000_000), "leapfrog": (1, 1000)}
 _STEEPNESS = 4.0  # of the sigmoid that betas follow (Wu et al. 2017)
+
+
+@dataclass(frozen=True)
+class Annealing:
+    """How it is done.
+
+    Args:
+        chains: of each example; 0: none.
+        steps: in which beta rises.
+        leapfrog: steps of each trajectory.
+
+    Raises:
+        ConfigError: for a number out of range.
+
+    """
+
+    chains: int
+    steps: int
+    leapfrog: int
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _RANGES.items():
+            if not (least <= getattr(self, name) <= most):
+                raise ConfigError(f"likelihood.ais.{name}={getattr(self, name)}: {least} to {most}")
 
 
 @dataclass(frozen=True)
@@ -36,21 +62,17 @@ class Annealed:
     acceptance: Tensor  # of the steps of Hamiltonian Monte Carlo, between 0 and 1
 
 
-def annealed(model: Model, batch: Batch, *, chains: int, steps: int, leapfrog: int, seed: int, memory: int) -> Annealed:
-    """Of a model with one continuous latent variable whose prior can be drawn from by `rsample`.
+def annealed(model: Model, batch: Batch, how: Annealing, *, seed: int, memory: int) -> Annealed:
+    """Of a model with one latent variable that is continuous, and whose prior is drawn from by `rsample`.
 
     Args:
-        chains: of each example.
-        steps: in which beta rises.
-        leapfrog: steps of each trajectory.
+        model: in evaluation mode, its parameters without gradients.
         seed: with the example, all that its chains follow from.
         memory: bytes that one pass may take, about.
 
     """
-    size = max(1, draws_within(memory // 2, model, batch) // chains)  # // 2: with gradients
-    betas = _betas(steps)
-    parts = [batch.part(slice(first, first + size)) for first in range(0, len(batch.x), size)]
-    found = [_annealed(model, part, betas, chains, leapfrog, seed) for part in parts]
+    at_once = max(1, draws_within(memory // 2, model, batch) // how.chains)  # // 2: with gradients
+    found = [_annealed(model, part, how, seed) for part in batch.split(at_once)]
     return Annealed(torch.cat([one.log_evidence for one in found]), torch.cat([one.acceptance for one in found]))
 
 
@@ -60,23 +82,23 @@ def _betas(steps: int) -> list[float]:
     return ((rising - rising[0]) / (rising[-1] - rising[0])).tolist()
 
 
-def _annealed(model: Model, batch: Batch, betas: Sequence[float], chains: int, leapfrog: int, seed: int) -> Annealed:
+def _annealed(model: Model, batch: Batch, how: Annealing, seed: int) -> Annealed:
     noise = by_example(digests(batch), seed, "annealed")
     with torch.no_grad():
         site = _only_site(model, batch, seed)
         with noise:
-            z = site.p.expand(Size((len(batch.x),))).rsample(Size((chains,)))  # [C, B, *Z]
+            z = site.p.expand(Size((len(batch.x),))).rsample(Size((how.chains,)))  # [C, B, *Z]
     at = partial(_point, model, batch, site)
     point, log_w = at(z), torch.zeros(z.shape[:2], dtype=torch.float64, device=z.device)
     acceptance, step_size = torch.zeros_like(log_w[0]), torch.full_like(point.log_prior[0], _FIRST_STEP)
-    for before, beta in pairwise(betas):
+    for before, beta in pairwise(_betas(how.steps)):
         log_w += (beta - before) * point.log_likelihood
         with noise:
             momentum, threshold = torch.empty_like(z).normal_(), torch.empty_like(point.log_prior).uniform_()
-        point, accepted = _transition(at, point, beta, step_size, leapfrog, momentum, threshold)
-        acceptance += accepted / (len(betas) - 1)
+        point, accepted = _transition(at, point, beta, step_size, how.leapfrog, momentum, threshold)
+        acceptance += accepted / how.steps
         step_size = step_size * (_GAIN * (accepted - _TARGET)).exp()
-    return Annealed(log_w.logsumexp(0) - math.log(chains), acceptance)
+    return Annealed(log_w.logsumexp(0) - math.log(how.chains), acceptance)
 
 
 def _only_site(model: Model, batch: Batch, seed: int) -> Site:

@@ -27,13 +27,16 @@ def bounds(
 
     """
     at_once = draws_within(memory, model, batch)
-    rows = range(0, len(batch.x), max(1, at_once // num_samples))
-    slices = [slice(first, first + rows.step) for first in rows]
+    rows = max(1, at_once // num_samples)
+    said = [None] * len(batch.x) if features is None else _split(features, rows)
     score = partial(_bounds, model, sizes=parts(num_samples, at_once), seed=seed)
     with torch.inference_mode():
-        read = ({k: v[one] for k, v in features.items()} if features else None for one in slices)
-        found = [score(batch.part(one), said) for one, said in zip(slices, read, strict=True)]
-    return joined(found)
+        return joined(map(score, batch.split(rows), said))
+
+
+def _split(features: Features, size: int) -> list[Features]:
+    columns = {name: value.split(size) for name, value in features.items()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def joined(found: Iterable[Bounds]) -> Bounds:
