@@ -4,15 +4,21 @@ import math
 
 import pytest
 import torch
+from conftest import small_overrides, trained
+from omegaconf import OmegaConf
 from ppca import linear_gaussian, log_evidence, set_exact_posterior
 from torch import Size
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
+from vae_cli.errors import ConfigError
+from vae_cli.evaluation.likelihood import likelihood
+from vae_cli.evaluation.subject import Subject
 from vae_cli.heads.gaussian_posterior import Diagonal
-from vae_cli.inference.annealed import Annealing, annealed
+from vae_cli.inference.annealed import Annealed, Annealing, annealed
 from vae_cli.inference.fit_q import Fitting, fitted
 from vae_cli.inference.likelihood import bounds
 from vae_cli.inference.memory import draws_within, parts
+from vae_cli.loading import load_run
 from vae_cli.noise import by_example, digests
 from vae_cli.types import Batch, Real, Spec
 
@@ -318,3 +324,100 @@ def test_a_fit_without_steps_is_the_encoder():
     model, batch = examples()
     how = Fitting(steps=0, samples=3, lr=0.03)
     assert torch.equal(fitted(model, batch, how, seed=0, memory=MEGABYTE)["z"], model.read(batch)["z"])
+
+
+# ---- the group of figures ------------------------------------------------------------------------------------------
+
+SETTINGS = {
+    "samples": 20,
+    "subset": 5,
+    "ais": {"chains": 2, "steps": 10, "leapfrog": 2},
+    "gaps": {"steps": 60, "samples": 2, "lr": 0.02},
+}
+
+
+@pytest.fixture(scope="module")
+def path(small_npz, tmp_path_factory):
+    path = tmp_path_factory.mktemp("likelihood") / "run"
+    trained([*small_overrides(small_npz), "likelihood=discretized_logistic"], path)
+    return path
+
+
+def report(path, **changes):
+    return likelihood(Subject(load_run(path, accelerator="cpu")), OmegaConf.create({**SETTINGS, **changes}))
+
+
+def figures(report):
+    return {finding.name: finding for finding in report.findings}
+
+
+def test_the_group_reports_means_and_their_standard_errors(path):
+    found = figures(report(path))
+    subject = Subject(load_run(path, accelerator="cpu"))
+    (batch,) = subject.batches(100)
+    log_p = subject.run.log_prob(batch.x, samples=20)
+    assert found["iwae_20"].value == pytest.approx(float(log_p.mean()))
+    assert found["iwae_20"].error == pytest.approx(float(log_p.numpy().std(ddof=1) / math.sqrt(11)))
+    assert found["bits_per_dimension"].value == pytest.approx(-float(log_p.mean()) / 256 / math.log(2))
+    assert found["elbo"].value == pytest.approx(found["reconstruction"].value - found["kl"].value)
+    assert found["iwae_20"].value > found["elbo"].value
+    few = subject.some(5)
+    assert found["iwae_20_subset"].value == pytest.approx(float(subject.run.log_prob(few.x, samples=20).mean()))
+
+
+def test_the_gaps_add_up_to_what_the_elbo_lacks(path):
+    found = figures(report(path, ais={**SETTINGS["ais"], "chains": 0}))
+    subject = Subject(load_run(path, accelerator="cpu"))
+    few = bounds(subject.model, subject.some(5), 20, seed=0, memory=10**9)
+    lacking = float((few.importance_weighted - few.elbo).mean())
+    assert found["approximation_gap"].value + found["amortisation_gap"].value == pytest.approx(lacking, rel=1e-4)
+    assert found["approximation_gap"].note == "5 examples, ln p(x) by iwae_20"
+    assert found["amortisation_gap"].value > 0
+
+
+def test_the_larger_estimate_stands_for_the_truth(path, monkeypatch):
+    seven = lambda _model, batch, _how, **_: Annealed(torch.full((len(batch.x),), 7.0).double(), torch.ones(1))
+    monkeypatch.setattr("vae_cli.evaluation.likelihood.annealed", seven)
+    found = report(path)
+    assert figures(found)["approximation_gap"].note == "5 examples, ln p(x) by ais"
+    assert "nats above iwae_20: the posterior misses" in found.remarks[0]
+    assert found.details == {"ais_acceptance": 1.0}
+
+
+def test_the_group_leaves_out_what_is_switched_off(path):
+    bare = ["elbo", "reconstruction", "kl", "iwae_20", "bits_per_dimension"]
+    assert list(figures(report(path, subset=0))) == bare
+    off = {"ais": {**SETTINGS["ais"], "chains": 0}, "gaps": {**SETTINGS["gaps"], "steps": 0}}
+    assert list(figures(report(path, **off))) == bare
+
+
+def test_the_number_of_draws_follows_the_device(path):
+    assert "iwae_500" in figures(report(path, samples="auto", subset=0))
+
+
+def test_densities_have_no_bits(small_npz, tmp_path):
+    trained([*small_overrides(small_npz), "likelihood=gaussian", "trainer.max_epochs=1"], tmp_path / "run")
+    assert "bits_per_dimension" not in figures(report(tmp_path / "run", subset=0))
+
+
+BAD = {
+    "likelihood.samples=0": {"samples": 0},
+    "likelihood.samples=many": {"samples": "many"},
+    "likelihood.samples=1000000000": {"samples": 10**9},
+    "likelihood.subset=-1": {"subset": -1},
+    "likelihood.subset=None": {"subset": None},
+    "likelihood.ais.steps=0": {"ais": {**SETTINGS["ais"], "steps": 0}},
+    "likelihood.ais.steps=1.5": {"ais": {**SETTINGS["ais"], "steps": 1.5}},
+    "likelihood.ais.chains=-1": {"ais": {**SETTINGS["ais"], "chains": -1}},
+    "likelihood.ais=3": {"ais": 3},
+    "likelihood.gaps.lr=0": {"gaps": {**SETTINGS["gaps"], "lr": 0}},
+    "likelihood.gaps.steps=-1": {"gaps": {**SETTINGS["gaps"], "steps": -1}},
+    "likelihood.gaps.samples=0": {"gaps": {**SETTINGS["gaps"], "samples": 0}},
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_settings_out_of_range_are_named_before_anything_is_computed(path, message, monkeypatch):
+    monkeypatch.setattr("vae_cli.evaluation.likelihood.bounds", None)
+    with pytest.raises(ConfigError, match=message.replace(".", r"\.")):
+        report(path, **BAD[message])

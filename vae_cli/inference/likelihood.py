@@ -30,7 +30,7 @@ def bounds(
     rows = max(1, at_once // num_samples)
     said = [None] * len(batch.x) if features is None else _split(features, rows)
     score = partial(_bounds, model, sizes=parts(num_samples, at_once), seed=seed)
-    with torch.inference_mode():
+    with torch.no_grad():
         return joined(map(score, batch.split(rows), said))
 
 
