@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from vae_cli.noise import by_example, digests
-from vae_cli.types import Batch, Model
+from vae_cli.types import Batch, Model, Passes
 
 _CACHED = 2**24  # bytes that one pass makes on a CPU: more than that leaves its caches, and is slower
 
@@ -18,16 +18,22 @@ _CACHED = 2**24  # bytes that one pass makes on a CPU: more than that leaves its
 def draws_within(memory: int, model: Model, batch: Batch) -> int:
     """Draws (of any examples) that one pass should take at most, 1 or more.
 
-    A draw is counted as all tensors that a pass of one draw of the first example makes, as if none were freed: about
-    what the pass keeps for its gradient, and two to three times what it takes without.
+    A draw is counted as all tensors that a pass makes more of for a second draw of the first example, as if none were
+    freed: about what the pass keeps for its gradient, and two to three times what it takes without.
     """
     one = batch.part(slice(1))
     with torch.no_grad():
         draw = model.passes(one, model.read(one))
-        with by_example(digests(one), "memory"), _Made() as made:
-            draw(1).log_px.sum()
+        a_draw = _made(draw, one, 2) - _made(draw, one, 1)  # weights in another precision, say, are made once
     bound = min(memory, _CACHED) if batch.x.device.type == "cpu" else memory
-    return max(1, bound // made.bytes)
+    return max(1, bound // a_draw)
+
+
+def _made(draw: Passes, one: Batch, number: int) -> int:
+    """Bytes."""
+    with by_example(digests(one), "memory"), _Made() as made:
+        draw(number).log_px.sum()
+    return made.bytes
 
 
 class _Made(TorchDispatchMode):
