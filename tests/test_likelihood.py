@@ -1,27 +1,33 @@
 """Estimates of ln p(x) against a model of which it is known."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 from conftest import small_overrides, trained
 from omegaconf import OmegaConf
-from ppca import linear_gaussian, log_evidence, set_exact_posterior
+from ppca import DATA, linear_gaussian, log_evidence, set_exact_posterior
 from torch import Size
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from vae_cli.errors import ConfigError
 from vae_cli.evaluation.likelihood import likelihood
 from vae_cli.evaluation.subject import Subject
+from vae_cli.heads.gaussian import FixedGaussian
 from vae_cli.heads.gaussian_posterior import Diagonal
+from vae_cli.inference import fit_q
 from vae_cli.inference.annealed import Annealed, Annealing, annealed
 from vae_cli.inference.fit_q import Fitting, fitted
 from vae_cli.inference.likelihood import bounds
 from vae_cli.inference.memory import draws_within, parts
 from vae_cli.loading import load_run
-from vae_cli.noise import by_example, digests
+from vae_cli.networks.mlp import MLP
+from vae_cli.noise import _pairs, by_example, digests
 from vae_cli.precision import lower_networks
-from vae_cli.types import Batch, Real, Spec
+from vae_cli.priors.standard import Standard
+from vae_cli.structures.single import Single
+from vae_cli.types import Batch, Parts, Real, Spec
 
 MEGABYTE = 10**6
 
@@ -47,6 +53,14 @@ def test_noise_depends_on_the_example_and_not_on_its_batch():
     whole, order = noise_of(batch, 10), torch.tensor([3, 0, 5])
     assert torch.equal(noise_of(Batch(batch.x[order]), 10), whole[:, order])
     assert not torch.equal(whole[:, 0], whole[:, 1])
+
+
+def test_the_generator_is_splitmix64():
+    """Its first numbers from 1234567, as published with its reference code."""
+    known = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
+    low, high = _pairs(torch.tensor([1234567]), 0, 1, 5, torch.float64)
+    halves = zip(low.flatten().tolist(), high.flatten().tolist(), strict=True)
+    assert [(a * 2**31 - 0.5, b * 2**31 - 0.5) for a, b in halves] == [(n % 2**31, (n >> 32) % 2**31) for n in known]
 
 
 def test_noise_depends_on_the_condition():
@@ -140,16 +154,17 @@ def test_every_draw_is_within_memory():
     assert 10**6 / few[2] > 8 * (2 + 5)  # bytes of z and of the mean of x
 
 
-def test_weights_in_another_precision_are_no_part_of_a_draw():
-    model, batch = examples(3)
-    model, batch = model.float(), Batch(batch.x.float())
+def test_lower_precision_in_networks_changes_figures_little_and_the_size_of_a_pass_hardly():
+    wide = partial(MLP, width=300, depth=1, activation="relu")
+    model = Single(DATA, Parts(2, wide, wide, partial(FixedGaussian, sigma=0.5, squash=False), Diagonal, Standard))
+    model, batch = model.eval().requires_grad_(False), Batch(torch.randn(3, 5))
     before = draws_within(MEGABYTE, model, batch)
     exact = bounds(model, batch, 150, seed=0, memory=MEGABYTE)
     lower_networks(model, "cpu", torch.bfloat16)
-    assert draws_within(MEGABYTE, model, batch) == pytest.approx(before, rel=0.2)
+    assert before <= draws_within(MEGABYTE, model, batch) <= 2.2 * before
     lower = bounds(model, batch, 150, seed=0, memory=MEGABYTE)
     assert not torch.equal(lower.importance_weighted, exact.importance_weighted)
-    torch.testing.assert_close(lower.importance_weighted, exact.importance_weighted, rtol=0, atol=0.1)
+    torch.testing.assert_close(lower.importance_weighted, exact.importance_weighted, rtol=0, atol=0.2)
 
 
 def test_figures_depend_neither_on_batches_nor_on_order_nor_on_memory():
@@ -324,9 +339,10 @@ def test_what_a_family_loses_stays():
     assert amortisation > 1
 
 
-def test_a_fit_depends_neither_on_batches_nor_on_order():
+def test_a_fit_depends_neither_on_batches_nor_on_order(monkeypatch):
+    monkeypatch.setattr(fit_q, "_WINDOW", 10)  # some examples are done long before others
     model, batch = examples(6)
-    how, order = Fitting(steps=60, samples=3, lr=0.03), torch.randperm(6)
+    how, order = Fitting(steps=300, samples=3, lr=0.03), torch.randperm(6)
     whole = fitted(model, batch, how, seed=0, memory=10 * MEGABYTE)["z"]
     found = fitted(model, Batch(batch.x[order]), how, seed=0, memory=200_000)["z"]
     torch.testing.assert_close(found, whole[order], rtol=1e-7, atol=1e-7)
