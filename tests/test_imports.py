@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "vae_cli"
 LAYERS = [
-    {"errors", "files", "allocator", "schema"},
+    {"errors", "files", "allocator", "canvas", "schema"},
     {"types", "making"},
     {"shapes", "schedules", "noise", "distributions"},
     {"networks"},
@@ -26,6 +26,7 @@ LAYERS = [
     {"build", "runs"},
     {"loading"},
     {"training", "sweeps", "evaluation"},
+    {"listing"},
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -80,3 +81,25 @@ finally:
     assert "-sc" not in arguments or "model=beta_vae" in done.stdout
     assert "heavy: []" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["."], ["nowhere"], [".", "over=seed", "where=model=vae"]])
+def test_a_table_of_runs_needs_neither_torch_nor_matplotlib(words, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(
+        "seed: 0\nrecorded: {format: 3, version: 0, choices: {model: vae}, overrides: []}"
+    )
+    (tmp_path / "run" / "status.json").write_text('{"state": "interrupted"}')
+    code = f"""
+import sys
+sys.argv = ["vae-runs", *{words}]
+from vae_cli.cli.runs import main
+try:
+    main()
+finally:
+    names = ("torch", "pytorch_lightning", "numpy", "matplotlib")
+    print("heavy:", [name for name in names if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert "heavy: []" in done.stdout
+    assert done.returncode == (words == ["nowhere"]), done.stderr

@@ -50,6 +50,7 @@ def test_the_config_is_resolved_and_names_the_choices(run, small):
         (lambda path: path.joinpath("config.yaml").write_text("{:"), "config.yaml is damaged"),
         (lambda path: path.joinpath("config.yaml").write_text("beta: 1"), "config.yaml is damaged"),
         (lambda path: path.joinpath("config.yaml").write_text(""), "config.yaml is damaged"),
+        (lambda path: path.joinpath("config.yaml").write_text("[" * 10**6), "config.yaml is damaged: .* 100 deep"),
     ],
 )
 def test_damage_is_named(run, damage, message):

@@ -35,11 +35,26 @@ def collapsed(
     if step < _UNTRAINED or any(unfinished(schedules, step)):
         return
     for name, (units, dimensions) in active.items():
-        if units <= min(_FEW, dimensions // _SHARE):
+        if few(units, dimensions):
             yield (
                 f"posterior collapse: {_told(units, dimensions)} of {name} {'are' if units > 1 else 'is'} active after "
                 f"{step} steps, so the decoder hardly uses {name}: try {', '.join(_remedies(config))}, or a longer run"
             )
+
+
+def few(units: int, dimensions: int) -> bool:
+    """Whether so few active units are posterior collapse."""
+    return units <= min(_FEW, dimensions // _SHARE)
+
+
+def verdict(name: str, units: int, dimensions: int) -> str:
+    """What the number of active units of a latent variable means."""
+    if units == dimensions:
+        return f"no collapse: all {dimensions} dimensions of {name} are active"
+    used = f"{_told(units, dimensions)} of {name} {'is' if units < 2 else 'are'} active"
+    if few(units, dimensions):
+        return f"posterior collapse: {used}, so the decoder hardly uses {name}"
+    return f"partly collapsed: {used}; the others hardly depend on x"
 
 
 def _told(units: int, dimensions: int) -> str:

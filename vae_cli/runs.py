@@ -4,6 +4,7 @@ config.yaml (resolved, with the choices made), status.json, metrics.json, checkp
 TensorBoard's event files, projector_config.pbtxt and projector/ (which it reads too), train.log.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,12 @@ from vae_cli.errors import ConfigError, InUseError
 from vae_cli.files import replacing
 from vae_cli.schema import TrainConfig
 
+try:
+    from yaml import CSafeLoader as SafeLoader  # seven times as fast
+except ImportError:  # of a PyYAML that was built without libyaml
+    from yaml import SafeLoader
+
+SIGNS = ("config.yaml", "status.json")  # files of which a run directory has at least one
 _FORMAT = 3  # of the run directory; raised when older ones can no longer be read
 _GLANCE = 0.5  # seconds that are longer than `in_use` holds the lock
 _RECORD = "recorded"  # key of config.yaml that is about the run, not part of its config
@@ -61,17 +68,21 @@ class RunDirectory:
 
     def in_use(self) -> bool:
         """Whether a process works in it now."""
-        if not (self.path / ".lock").exists():
+        try:
+            lock = os.open(self.path / ".lock", os.O_RDONLY)
+        except FileNotFoundError:
             return False
         try:
-            with FileLock(self.path / ".lock").acquire(timeout=0):
-                return False
-        except Timeout:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # two that look at once do not see each other
+        except BlockingIOError:
             return True
+        finally:
+            os.close(lock)
+        return False
 
     def holds_a_run(self) -> bool:
         """Whether a run was ever begun here."""
-        return (self.path / "config.yaml").exists() or (self.path / "status.json").exists()
+        return any((self.path / name).exists() for name in SIGNS)
 
     def write_config(self, config: DictConfig, record: Mapping[str, Any]) -> None:
         """The resolved config, with what is `recorded` beside it.
@@ -95,6 +106,21 @@ class RunDirectory:
             ConfigError: where it is not a run, is of another version, or names something that is not trusted.
 
         """
+        content, record = self.read_plain_config()
+        try:
+            config = _typed(DictConfig(content))
+        except (OmegaConfBaseException, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+            raise self._damaged(error) from error
+        _check_targets(content, trust, self.path)
+        return config, record
+
+    def read_plain_config(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The config and the record as they stand there, to be looked at: what the config names may be anything.
+
+        Raises:
+            ConfigError: where it is not a run, or is of another version.
+
+        """
         if not self.path.is_dir():
             raise ConfigError(f"{self.path}: there is no such run directory")
         if not (self.path / "config.yaml").is_file():
@@ -102,25 +128,18 @@ class RunDirectory:
         try:
             content = _read_plain(self.path / "config.yaml")
             record = content.pop(_RECORD)
-            config = _typed(DictConfig(content))
             written = record["format"], record["version"], dict(record["choices"]), " ".join(record["overrides"])
-        except (
-            yaml.YAMLError,
-            ValueError,
-            OmegaConfBaseException,
-            AttributeError,
-            KeyError,
-            TypeError,
-            RecursionError,
-        ) as error:
-            raise ConfigError(f"{self.path / 'config.yaml'} is damaged: {' '.join(str(error).split())}") from error
+        except (yaml.YAMLError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+            raise self._damaged(error) from error
         if written[0] != _FORMAT:
             raise ConfigError(
                 f"{self.path} was written by version {written[1]} in format {written[0]}, and this is {__version__} "
                 f"with format {_FORMAT}: install that version, or start a new run from its weights, init={self.path}"
             )
-        _check_targets(content, trust, self.path)
-        return config, record
+        return content, record
+
+    def _damaged(self, error: Exception) -> ConfigError:
+        return ConfigError(f"{self.path / 'config.yaml'} is damaged: {' '.join(str(error).split())}")
 
     def status(self) -> dict[str, Any]:
         """status.json; {} where there is none that can be read."""
@@ -175,6 +194,7 @@ def _set_throughout(node: DictConfig, name: str, value: Any) -> None:
 
 
 _LONGEST = 2**20  # bytes of a config; ours have 10,000
+_DEEPEST = 100  # nodes within each other; ours have 6. The fast loader would end the process at some 10,000
 
 
 def _read_plain(path: Path) -> Any:
@@ -182,9 +202,14 @@ def _read_plain(path: Path) -> Any:
     if path.stat().st_size > _LONGEST:
         raise ValueError(f"it has {path.stat().st_size} bytes")
     text = path.read_text()
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-        raise ValueError("it holds an alias")
-    return yaml.safe_load(text)
+    depth = 0
+    for event in yaml.parse(text, SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("it holds an alias")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ValueError(f"its nodes lie more than {_DEEPEST} deep")
+    return yaml.load(text, SafeLoader)
 
 
 def _read_record(path: Path) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from vae_cli.data.base import evenly_spaced
 from vae_cli.data.module import DataModule
 from vae_cli.distributions.marginals import normal_marginals
 from vae_cli.experiment import Experiment
+from vae_cli.metrics.active import active_units
 from vae_cli.types import Site
 
 _EXAMPLES = 1000  # of the validation split: enough to rank dimensions, cheap enough for every epoch
-_ACTIVE = 1e-2  # Burda et al. (2016), section 5.2
 _LARGEST = 1e19  # nats: TensorBoard's histograms end soon after
 
 
@@ -30,8 +30,8 @@ class Posteriors:
 
     @property
     def active(self) -> int:
-        """Dimensions u with Var_x(E_q[u]) > 0.01 (Burda et al. 2016, section 5.2)."""
-        return int((self.means.var(0, correction=0) > _ACTIVE).sum())
+        """How many dimensions depend on x."""
+        return int(active_units(self.means).sum())
 
 
 class Latents(Callback):

@@ -1,14 +1,10 @@
-"""Points of a latent space on a plane, coloured by label; or on a line, as a histogram.
-
-Drawn on a canvas of its own, in matplotlib's own style: no display, no window, no settings of the user's.
-"""
+"""Points of a latent space on a plane, coloured by label; or on a line, as a histogram."""
 
 from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
 import torch
-from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -19,9 +15,11 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from vae_cli.canvas import blank, own_style
+
 Colour = tuple[float, float, float, float]
 
-_INCHES, _DOTS = (4.8, 4.0), 150  # 720 x 600 pixels, and words that are read in a small card too
+_INCHES = (4.8, 4.0)  # 720 x 600 pixels
 _GREY: Colour = (0.6, 0.6, 0.6, 1.0)
 _BLUE: Colour = (0.12, 0.47, 0.71, 1.0)
 _MOST_COLOURS = 20  # that a legend can name; more labels take a scale of colours
@@ -40,24 +38,22 @@ class Cloud:
 
 def scatter(cloud: Cloud) -> Tensor:
     """The picture, [3, H, W], uint8."""
-    with style.context("default"):
+    with own_style():
         return _drawn(cloud)
 
 
 def _drawn(cloud: Cloud) -> Tensor:
-    figure = Figure(_INCHES, dpi=_DOTS, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_title(f"means of q(z | x) for {len(cloud.points)} validation examples{_prior(cloud)}", fontsize=9)
+    title = f"means of q(z | x) for {len(cloud.points)} validation examples{_prior(cloud)}"
+    figure, axes = blank(_INCHES, title)
     axes.set_xlabel(cloud.axes[0])
-    axes.set_axisbelow(True)
-    axes.grid(color="0.93")
     if len(cloud.axes) == 1:
         _line(axes, cloud)
     else:
         axes.set_ylabel(cloud.axes[1])
         _plane(axes, cloud)
     _say_colours(figure, axes, cloud.labels)
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()
     pixels = np.array(canvas.buffer_rgba())[..., :3]
     return torch.from_numpy(pixels).permute(2, 0, 1)

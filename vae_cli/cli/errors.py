@@ -78,13 +78,13 @@ def explain(error: Exception, config_name: str) -> str:
         text = f"{text} {error.__cause__}"
     if unknown := re.match(r"Could not override '([^']+)'|(?:In '.*?': )?Could not find '([^'/]+)'", text):
         key = unknown[1] or unknown[2]
-        return f"unknown key {key!r}{_did_you_mean(key, _known_keys(config_name))} --help shows every key"
+        return f"unknown key {key!r}{did_you_mean(key, _known_keys(config_name))} --help shows every key"
     if choice := re.search(r"Could not find '([^']+)'.*Available options in '([^']+)':(.*)", text, re.DOTALL):
         group, options = choice[2], choice[3].split("Config search path")[0].split()
         name = choice[1].removeprefix(f"{group}/")
         if group == "hydra/launcher" and name in _LAUNCHERS:
             return f"hydra/launcher={name} is not installed: pip install {_LAUNCHERS[name]}"
-        return f"unknown {group} {name!r}{_did_you_mean(name, options)} The choices are: {', '.join(options)}"
+        return f"unknown {group} {name!r}{did_you_mean(name, options)} The choices are: {', '.join(options)}"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: a value is needed"
     if isinstance(error, OmegaConfBaseException):
@@ -119,7 +119,7 @@ def _first_line(error: BaseException) -> str:
     return "a list is needed" if line.endswith("is not a ListConfig, list or tuple.") else line
 
 
-def _did_you_mean(word: str, known: list[str]) -> str:
+def did_you_mean(word: str, known: list[str]) -> str:
     """The nearest names, comparing whole keys and last parts."""
     if word in known:
         return ": the part that was chosen has none; --cfg job shows what it has."

@@ -10,7 +10,7 @@ from vae_cli.cli.looping import shown
 from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory
 
-GROUPS = ("likelihood", "latents", "disentanglement", "clustering")
+GROUPS = ("likelihood", "latents", "disentanglement", "clustering", "probes")
 _PRECISIONS = ("32-true", "bf16-mixed")
 
 
@@ -26,6 +26,7 @@ class EvalConfig(FinishedConfig):
     latents: Any = MISSING
     disentanglement: Any = MISSING
     clustering: Any = MISSING
+    probes: Any = MISSING
 
 
 def main() -> None:

@@ -13,8 +13,9 @@ from omegaconf import MISSING, DictConfig
 from vae_cli.cli.choices import overrides_of, refuse_added
 from vae_cli.cli.errors import print_error, run_command
 from vae_cli.errors import ConfigError, TrainingError
+from vae_cli.listing.places import places
 from vae_cli.runs import RunDirectory
-from vae_cli.sweeps.folder import SweepFolder, state_of
+from vae_cli.sweeps.folder import state_of
 
 
 @dataclass
@@ -39,7 +40,7 @@ def run_finished(name: str, schema: type[FinishedConfig], work: Callable[[DictCo
 
 def _command(name: str, work: Callable[[DictConfig], int]) -> int:
     if {"-m", "--multirun"} & set(sys.argv[1:]):
-        raise ConfigError(f"-m: vae-{name} has no sweeps; run= may name the folder of a sweep")
+        raise ConfigError(f"-m: vae-{name} has no sweeps; run= may name the folder of a sweep, or of any runs")
     refuse_added(overrides_of(sys.argv[1:]), groups=())
     composed: list[DictConfig] = []  # stays empty after --help
     hydra.main(version_base="1.3", config_path="pkg://vae_cli.conf", config_name=name)(composed.append)()
@@ -49,21 +50,21 @@ def _command(name: str, work: Callable[[DictConfig], int]) -> int:
 
 
 def for_every_run(config: DictConfig, work: Callable[[RunDirectory, DictConfig], None]) -> int:
-    """`work` on the run that `run=` names, or on every finished run of a sweep; the exit status.
+    """`work` on the run that `run=` names, or on every finished run below a folder; the exit status.
 
     Raises:
-        ConfigError: of the work, where it is on a single run. Of a sweep, what one run lacks is told, and others go on.
+        ConfigError: of the work, where it is on a single run. Of several, what one lacks is told, and others go on.
 
     """
-    folder = SweepFolder(Path(config.run))
-    jobs = folder.jobs()
-    if not jobs:
-        work(RunDirectory(folder.path), config)
+    folder = Path(config.run)
+    runs = [RunDirectory(place.path) for place in places([folder]) if place.problem is None]
+    if not runs or runs[0].path == folder:
+        work(RunDirectory(folder), config)
         return 0
-    runs = [folder.run(job) for job in jobs if state_of(folder.run(job)) == "finished"]
-    if not runs:
-        raise ConfigError(f"run={config.run}: none of the {len(jobs)} jobs of this sweep has finished")
-    return max([_one_of_many(run, config, work) for run in runs])
+    finished = [run for run in runs if state_of(run) == "finished"]
+    if not finished:
+        raise ConfigError(f"run={config.run}: none of the {len(runs)} runs below it has finished")
+    return max([_one_of_many(run, config, work) for run in finished])
 
 
 def _one_of_many(run: RunDirectory, config: DictConfig, work: Callable[[RunDirectory, DictConfig], None]) -> int:

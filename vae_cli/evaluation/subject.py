@@ -14,7 +14,9 @@ from vae_cli.data.base import evenly_spaced
 from vae_cli.data.loader import Loader
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
+from vae_cli.evaluation.codes import Codes, encoded
 from vae_cli.loading import Run
+from vae_cli.noise import stream
 from vae_cli.types import Batch, Model, Spec
 
 T = TypeVar("T")
@@ -88,14 +90,32 @@ class Subject:
 
     def batches_of(self, split: str, size: int) -> Iterator[Batch]:
         """The examples of a split, in order."""
-        loader = self._loader(split)
-        for index in self._index(split).split(size):
-            yield loader.peek(index)
+        yield from self._batches(split, self._index(split), size)
+
+    @cached_property
+    def codes(self) -> Codes:
+        """Of the examples that are judged; made once for all groups."""
+        return self._codes(self.split, self._index(self.split))
+
+    def training_codes(self, most: int) -> Codes:
+        """Of at most so many training examples, evenly spaced."""
+        return self._codes("train", evenly_spaced(self._loader("train").num_rows(), most))
 
     def some(self, num: int) -> Batch:
         """At most `num` of the examples that are judged, evenly spaced."""
         index = self._index(self.split)
         return self._loader(self.split).peek(index[evenly_spaced(len(index), num)])
+
+    def _codes(self, split: str, index: Tensor) -> Codes:
+        size = self._data.eval_batch_size
+        batches = self._batches(split, index, size)
+        with torch.no_grad(), stream(self.device, self.seed, "codes", split):
+            return encoded(self.model, self.progress(batches, f"codes of the {split} split", -(-len(index) // size)))
+
+    def _batches(self, split: str, index: Tensor, size: int) -> Iterator[Batch]:
+        loader = self._loader(split)
+        for rows in index.split(size):
+            yield loader.peek(rows)
 
     def _index(self, split: str) -> Tensor:
         """Rows of the split."""

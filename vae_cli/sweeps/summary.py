@@ -3,16 +3,12 @@
 Made anew from the run directories whenever a job ends; each file is whole at every moment.
 """
 
-import csv
-import io
-import math
-import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from vae_cli.files import replacing
 from vae_cli.sweeps.folder import Job, SweepFolder, state_of
+from vae_cli.sweeps.table import Table, csv_text, markdown_rows, means, tally, with_deviations
 
 _RANKED_BY = ("test/iwae_", "test/elbo", "test/reconstruction")  # the first that there is; larger is better
 _SEED = "seed"
@@ -41,8 +37,8 @@ def write_summary(sweep: SweepFolder) -> None:
         found = results(sweep, sweep.jobs())
         jobs, seeds = _job_table(found), _seed_table(found)
         texts = {
-            "jobs.csv": _csv(jobs),
-            "summary.csv": _csv(seeds),
+            "jobs.csv": csv_text(jobs),
+            "summary.csv": csv_text(seeds),
             "summary.md": _markdown(sweep.path.name, found, seeds, jobs),
         }
         for name, text in texts.items():
@@ -64,8 +60,7 @@ def best(found: Sequence[Result]) -> tuple[str, Result] | None:
 
 def counted(found: Sequence[Result]) -> str:
     """How many jobs are in which state."""
-    states = [result.state for result in found]
-    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    return tally([result.state for result in found])
 
 
 def _result(sweep: SweepFolder, job: Job) -> Result:
@@ -74,9 +69,6 @@ def _result(sweep: SweepFolder, job: Job) -> Result:
     metrics = run.metrics() if state == "finished" else {}
     steps = metrics.get("steps", status.get("step", 0))
     return Result(job, state, status.get("reason"), steps, metrics.get("epochs"), metrics.get("test", {}))
-
-
-Table = list[dict[str, Any]]
 
 
 def _job_table(found: Sequence[Result]) -> Table:
@@ -102,18 +94,13 @@ def _seed_table(found: Sequence[Result]) -> Table:
     for result in found:
         groups.setdefault(tuple(result.job.swept.get(key) for key in swept), []).append(result)
     return [
-        {**dict(zip(swept, setting, strict=True)), "n": sum(1 for one in group if one.figures), **_over(group, tags)}
+        {
+            **dict(zip(swept, setting, strict=True)),
+            "n": sum(1 for one in group if one.figures),
+            **means([one.figures for one in group], tags),
+        }
         for setting, group in groups.items()
     ]
-
-
-def _over(group: Sequence[Result], tags: Sequence[str]) -> dict[str, float | None]:
-    row: dict[str, float | None] = {}
-    for tag in tags:
-        values = [result.figures[tag] for result in group if tag in result.figures]
-        row[tag] = statistics.fmean(values) if values else None
-        row[f"{tag} sd"] = statistics.stdev(values) if len(values) > 1 else None
-    return row
 
 
 def _swept(found: Sequence[Result]) -> list[str]:
@@ -124,18 +111,8 @@ def _tags(found: Sequence[Result]) -> list[str]:
     return list(dict.fromkeys(tag for result in found for tag in result.figures))
 
 
-def _csv(table: Table) -> str:
-    if not table:
-        return ""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    return text.getvalue()
-
-
 def _markdown(name: str, found: Sequence[Result], seeds: Table, jobs: Table) -> str:
-    over = [_with_deviations(row) for row in seeds]
+    over = [with_deviations(row) for row in seeds]
     return "\n".join(
         [
             f"# {name}",
@@ -144,38 +121,11 @@ def _markdown(name: str, found: Sequence[Result], seeds: Table, jobs: Table) -> 
             "",
             "## Over seeds: mean ± standard deviation",
             "",
-            *_rows(over),
+            *markdown_rows(over),
             "",
             "## Jobs",
             "",
-            *_rows(jobs),
+            *markdown_rows(jobs),
             "",
         ]
     )
-
-
-def _with_deviations(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A mean and its deviation in one cell."""
-    cells = {}
-    for key, value in row.items():
-        deviation = row.get(f"{key} sd")
-        if not key.endswith(" sd"):
-            cells[key] = _cell(value) if deviation is None else f"{_cell(value)} ± {_cell(deviation)}"
-    return cells
-
-
-def _rows(table: Table) -> Iterator[str]:
-    if not table:
-        return
-    yield f"| {' | '.join(table[0])} |"
-    yield f"|{' --- |' * len(table[0])}"
-    for row in table:
-        yield f"| {' | '.join(_cell(value) for value in row.values())} |"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.3f}" if math.isfinite(value) else str(value)
-    return " ".join(str(value).split()).replace("|", "\\|")

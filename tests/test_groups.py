@@ -1,0 +1,290 @@
+"""Groups of an evaluation, on runs of a second: what they find, what they leave out, and what they do not depend on."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import trained
+from omegaconf import OmegaConf
+from parts import CONF
+
+from vae_cli.advice import verdict
+from vae_cli.errors import ConfigError
+from vae_cli.evaluation.clustering import clustering
+from vae_cli.evaluation.codes import canonical_order
+from vae_cli.evaluation.disentanglement import Settings as DisentanglementSettings
+from vae_cli.evaluation.disentanglement import disentanglement
+from vae_cli.evaluation.labelled import labelled
+from vae_cli.evaluation.latents import Settings as LatentsSettings
+from vae_cli.evaluation.latents import latents
+from vae_cli.evaluation.probes import Settings as ProbesSettings
+from vae_cli.evaluation.probes import probes
+from vae_cli.evaluation.report import NotApplicable
+from vae_cli.evaluation.subject import Subject
+from vae_cli.loading import load_run
+
+SETTINGS = OmegaConf.load(CONF / "eval.yaml")
+QUICK = {"fitted_points": 200, "judged_points": 100}
+
+
+def settings(group, **changes):
+    return OmegaConf.merge(SETTINGS[group], QUICK if group == "disentanglement" else {}, changes)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run of every kind that the groups tell apart, trained when first asked for."""
+    known = {}
+
+    def run(*overrides):
+        if overrides not in known:
+            path = tmp_path_factory.mktemp("run")
+            small = ["architecture.width=16", "latent_dim=3", "trainer.max_steps=20", "trainer.accelerator=cpu"]
+            trained([*overrides, *small], path)
+            known[overrides] = load_run(path)
+        return known[overrides]
+
+    return run
+
+
+SPRITES = (
+    "dataset=shapes",
+    "dataset.size=16",
+    "dataset.scales=2",
+    "dataset.orientations=3",
+    "dataset.positions=4",
+    "dataset.test=0.4",
+)
+
+
+def named(report):
+    return {finding.name: finding for finding in report.findings}
+
+
+def test_latents_of_digits(runs):
+    subject = Subject(runs("dataset=digits"))
+    found = named(latents(subject, settings("latents")))
+    value = {name: finding.value for name, finding in found.items()}
+    assert value["kl"] == pytest.approx(value["mutual_information"] + value["aggregate_kl"])
+    assert value["aggregate_kl"] == pytest.approx(value["total_correlation"] + value["dimension_wise_kl"])
+    assert 0 < value["mutual_information"] < np.log(180)
+    z = subject.codes.latents["z"]
+    assert value["kl"] == pytest.approx(float(z.kl.sum()), abs=5 * found["kl"].error)
+    ratio = z.q.log_prob(z.draws) - z.p.log_prob(z.draws)
+    assert value["kl"] == pytest.approx(float(ratio.mean()), rel=1e-5)
+    assert found["kl"].error == pytest.approx(float(ratio.std()) / np.sqrt(180), rel=1e-5)
+
+
+def test_latents_of_a_full_covariance(runs):
+    found = named(latents(Subject(runs("dataset=digits", "posterior=cholesky")), settings("latents", draws=50)))
+    assert found["total_correlation"].value + found["dimension_wise_kl"].value == pytest.approx(
+        found["aggregate_kl"].value
+    )
+    assert found["mutual_information"].note == "50 draws, mixture of 180; at most 5.19"
+
+
+def test_a_prior_that_depends_on_the_condition_has_no_mutual_information(runs):
+    report = latents(Subject(runs("dataset=digits", "model=cvae", "prior=conditional")), settings("latents"))
+    assert [finding.name for finding in report.findings] == ["active_units"]
+    assert "p depends on the condition" in report.remarks[1]
+    assert len(report.details["z"]["kl_per_dimension"]) == 3
+
+
+def test_an_autoencoder_is_clustered_and_has_no_latent_figures(runs):
+    subject = Subject(runs("dataset=digits", "model=ae"))
+    with pytest.raises(NotApplicable, match="an autoencoder has no prior"):
+        latents(subject, settings("latents"))
+    assert set(named(clustering(subject, settings("clustering")))) == {"cluster_accuracy", "nmi", "ari"}
+
+
+def test_data_without_labels_or_factors_is_skipped_by_name(runs):
+    with pytest.raises(NotApplicable, match="the data has no known factors"):
+        disentanglement(Subject(runs("dataset=digits")), settings("disentanglement"))
+    subject = Subject(runs(*SPRITES))
+    for group in (clustering, probes):
+        with pytest.raises(NotApplicable, match="the data has no labels"):
+            group(subject, settings(group.__name__))
+
+
+def test_factors_that_are_excluded_or_constant_are_named(runs):
+    subject = Subject(runs(*SPRITES))
+    all_of_them = disentanglement(subject, settings("disentanglement"))
+    assert all_of_them.remarks[0] == "factors: shape, scale, orientation, x, y"
+    without = disentanglement(subject, settings("disentanglement", exclude=["shape", "x"]))
+    assert without.remarks[:2] == ["factors: scale, orientation, y", "excluded: shape, x"]
+    assert named(without)["mig"].value != named(all_of_them)["mig"].value
+    codes = subject.codes
+    one_scale = replace(codes, factors=codes.factors * np.array([1, 0, 1, 1, 1]))
+    object.__setattr__(subject, "codes", one_scale)
+    report = disentanglement(subject, settings("disentanglement"))
+    assert report.remarks[:2] == [
+        "factors: shape, orientation, x, y",
+        "left out, as fewer than two of their values occur twice: scale",
+    ]
+    assert all(np.isfinite(finding.value) for finding in report.findings)
+    with pytest.raises(NotApplicable, match="2 factors or more are needed"):
+        disentanglement(subject, settings("disentanglement", exclude=["shape", "x", "y"]))
+
+
+def test_dead_dimensions_change_no_score(runs):
+    subject = Subject(runs(*SPRITES))
+    codes = subject.codes
+    means = torch.from_numpy(codes.factors[:, :3] + np.random.default_rng(0).normal(size=(len(codes.factors), 3)))
+    dead = torch.cat([means, 0.01 * torch.randn(len(means), 2)], 1)
+    reports = []
+    for values in (means, dead):
+        latent = replace(codes.latents["z"], means=values)
+        object.__setattr__(subject, "codes", replace(codes, latents={"z": latent}))
+        reports.append(disentanglement(subject, settings("disentanglement")))
+    assert reports[0].findings == reports[1].findings
+    assert reports[1].remarks[1:] == ["3 of 5 dimensions depend on x; the others are not counted"]
+    still = replace(codes.latents["z"], means=0.01 * torch.randn(len(means), 2))
+    object.__setattr__(subject, "codes", replace(codes, latents={"z": still}))
+    with pytest.raises(NotApplicable, match="no dimension of the codes depends on x"):
+        disentanglement(subject, settings("disentanglement"))
+
+
+def replaced(subject, **changes):
+    """The codes of a subject with other values of its latent variable; they stay the subject's."""
+    codes = subject.codes
+    values = {name: torch.from_numpy(array).float() for name, array in changes.items()}
+    object.__setattr__(subject, "codes", replace(codes, latents={"z": replace(codes.latents["z"], **values)}))
+    return subject
+
+
+def test_means_or_samples_of_some_examples(runs):
+    """Means that are the factors, samples that are noise: examples, codes and factors stay together."""
+    factors = Subject(runs(*SPRITES)).codes.factors
+    noise = np.random.default_rng(0).normal(size=factors.shape)
+    subject = replaced(Subject(runs(*SPRITES)), means=1.0 * factors, draws=noise)
+    mean, sample = (
+        named(disentanglement(subject, settings("disentanglement", codes=codes, examples=80)))
+        for codes in ("mean", "sample")
+    )
+    assert mean["dci_disentanglement"].value > 0.9
+    assert sample["dci_disentanglement"].value < 0.3
+    assert (mean["mig"].note, sample["mig"].note) == ("means, 20 bins", "samples, 20 bins")
+
+
+def test_hidden_labels_are_not_judged(runs):
+    codes = Subject(runs("dataset=digits")).codes
+    hidden = replace(codes, labels=np.where(np.arange(180) % 3 == 0, -1, codes.labels))
+    found = labelled(hidden)
+    assert len(found.labels) == 120
+    assert np.array_equal(found.codes, codes.means[np.arange(180) % 3 > 0])
+    assert np.array_equal(found.labels, codes.labels[np.arange(180) % 3 > 0])
+
+
+def test_several_latent_variables_are_told_by_name_and_stand_side_by_side(runs):
+    subject = Subject(runs("dataset=digits"))
+    z = subject.codes.latents["z"]
+    object.__setattr__(subject, "codes", replace(subject.codes, latents={"z1": z, "z2": replace(z, p=None)}))
+    report = latents(subject, settings("latents"))
+    assert {"active_units/z1", "mutual_information/z1", "active_units/z2"} <= set(named(report))
+    assert "mutual_information/z2" not in named(report)
+    assert any(remark.startswith("z2: no mutual information, as p depends") for remark in report.remarks)
+    assert subject.codes.means.shape == (180, 6)
+
+
+def test_probes_say_what_few_labels_give(runs):
+    report = probes(Subject(runs("dataset=digits")), settings("probes", labels=[5, 10, 100, 5000]))
+    found = named(report)
+    assert list(found) == ["linear_probe", "nearest_neighbours", "linear_probe_10", "linear_probe_100"]
+    assert report.remarks == ["no probe with 5, 5000 labels: 10 classes and 1437 training examples are there"]
+    assert found["linear_probe"].note == "1437 labels, means"
+    assert 0.1 < found["linear_probe_10"].value < found["linear_probe"].value
+
+
+@pytest.mark.parametrize("group", [latents, disentanglement, clustering, probes])
+def test_few_examples_and_collapsed_codes_give_figures_or_a_reason(runs, small_npz, group):
+    """Nothing warns, and nothing is 0/0."""
+    data = ("dataset=arrays", f"dataset.path={small_npz}", "dataset.val=0.15", "dataset.test=0.15")
+    collapsed = Subject(runs(*data))
+    codes = collapsed.codes
+    still = replace(codes.latents["z"], means=torch.zeros_like(codes.latents["z"].means))
+    object.__setattr__(collapsed, "codes", replace(codes, latents={"z": still}))
+    for subject in (*(Subject(runs(*data), examples=num) for num in (1, 2, 4, 11)), collapsed):
+        try:
+            report = group(subject, settings(group.__name__))
+        except NotApplicable as why:
+            assert group is disentanglement
+            assert "factors or more are needed" in str(why) or "no dimension of the codes" in str(why)
+            continue
+        for finding in report.findings:
+            assert np.isfinite(finding.value)
+            assert finding.error is None or np.isfinite(finding.error)
+
+
+@pytest.mark.parametrize(
+    ("group", "kind"),
+    [("latents", LatentsSettings), ("disentanglement", DisentanglementSettings), ("probes", ProbesSettings)],
+)
+def test_the_config_lists_exactly_the_settings_of_a_group(group, kind):
+    assert set(SETTINGS[group]) == {field.name for field in fields(kind)}
+
+
+GROUPS = [(latents, "dataset=digits"), (clustering, "dataset=digits"), (probes, "dataset=digits")]
+
+
+@pytest.mark.parametrize(("group", "data"), [*GROUPS, (disentanglement, SPRITES)], ids=lambda one: str(one)[:20])
+def test_twice_gives_the_same_and_another_seed_does_not(runs, group, data):
+    run = runs(*data) if isinstance(data, tuple) else runs(data)
+    found = [group(Subject(run, seed=seed), settings(group.__name__)).findings for seed in (0, 0, 1)]
+    assert found[0] == found[1]
+    if group is not clustering:  # the best of ten starts is often the same
+        assert found[0] != found[2]
+
+
+@pytest.mark.parametrize(
+    ("group", "changes", "said"),
+    [
+        ("latents", {"draws": 1}, "latents.draws=1: 2 or more"),
+        ("latents", {"draws": "many"}, "latents.draws=many: a whole number is needed"),
+        ("disentanglement", {"codes": "median"}, "disentanglement.codes=median: mean or sample"),
+        ("disentanglement", {"bins": 1}, "disentanglement.bins=1: 2 or more"),
+        ("disentanglement", {"exclude": "shape"}, r"disentanglement.exclude=shape: a list of factors, \[shape\]"),
+        (
+            "disentanglement",
+            {"exclude": ["form"]},
+            r"exclude=\[form\]: the factors are shape, scale, orie",
+        ),
+        ("disentanglement", {"fitted_points": 99}, "disentanglement.fitted_points=99: 100 or more"),
+        ("probes", {"labels": [10, 0]}, "probes.labels=0: 1 or more"),
+        ("probes", {"labels": 10}, "probes.labels=10: a list of whole numbers"),
+        ("probes", {"repeats": 1}, "probes.repeats=1: 2 or more"),
+    ],
+)
+def test_settings_are_checked(runs, group, changes, said):
+    function = {"latents": latents, "disentanglement": disentanglement, "probes": probes}[group]
+    node = OmegaConf.merge(OmegaConf.create({**settings(group)}), {})
+    for key, value in changes.items():
+        node[key] = value
+    with pytest.raises(ConfigError, match=said):
+        function(Subject(runs(*SPRITES)), node)
+
+
+def test_a_group_is_no_single_value(runs):
+    with pytest.raises(ConfigError, match="latents=5: this is no single value"):
+        latents(Subject(runs(*SPRITES)), 5)
+
+
+def test_the_order_of_examples_is_forgotten():
+    factors, means = torch.tensor([[1, 0], [0, 1], [1, 1], [0, 0], [0, 0]]), torch.tensor([0.3, 0.1, 0.2, 0.5, -0.5])
+    order = canonical_order([means, factors])
+    assert order.tolist() == [4, 3, 0, 1, 2]
+    shuffled = torch.randperm(5)
+    assert torch.equal(means[shuffled][canonical_order([means[shuffled], factors[shuffled]])], means[order])
+
+
+@pytest.mark.parametrize(
+    ("units", "said"),
+    [
+        (20, "no collapse: all 20 dimensions of z are active"),
+        (7, "partly collapsed: 7 of the 20 dimensions of z are active; the others hardly depend on x"),
+        (1, "posterior collapse: 1 of the 20 dimensions of z is active, so the decoder hardly uses z"),
+        (0, "posterior collapse: none of the 20 dimensions of z is active, so the decoder hardly uses z"),
+    ],
+)
+def test_a_verdict_in_words(units, said):
+    assert verdict("z", units, 20) == said
