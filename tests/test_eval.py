@@ -111,6 +111,7 @@ BAD = {
     "run=run metrics=3": "metrics=3: a list is needed",
     "run=run split=all": "split=all: choose one of train, val, test",
     "run=run examples=0": "examples=0: 1 or more",
+    "run=run precision=16": "precision=16: choose one of 32-true, bf16-mixed",
     "run=run memory=0": "memory=0: megabytes, 1 or more",
     "run=run seed=-1": "seed=-1: 0 or more",
     "run=run seed=abc": "seed=abc: a whole number is needed",

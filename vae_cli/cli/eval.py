@@ -11,6 +11,7 @@ from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory
 
 GROUPS = ("likelihood", "latents", "disentanglement", "clustering", "probes")
+_PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass
@@ -20,6 +21,7 @@ class EvalConfig(FinishedConfig):
     metrics: list[str] = field(default_factory=list)
     split: str = MISSING
     examples: int | None = None
+    precision: str = MISSING
     likelihood: Any = MISSING
     latents: Any = MISSING
     disentanglement: Any = MISSING
@@ -36,6 +38,8 @@ def _evaluate(config: DictConfig) -> int:
     unknown = [name for name in config.metrics if name not in GROUPS]
     if unknown or not config.metrics:
         raise ConfigError(f"metrics=[{','.join(config.metrics)}]: choose some of {', '.join(GROUPS)}")
+    if config.precision not in _PRECISIONS:
+        raise ConfigError(f"precision={config.precision}: choose one of {', '.join(_PRECISIONS)}")
     return for_every_run(config, _judge)
 
 

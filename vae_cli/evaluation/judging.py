@@ -5,13 +5,16 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.tensorboard import SummaryWriter
 
 from vae_cli import __version__
+from vae_cli.allocator import keep_freed_memory
 from vae_cli.evaluation.report import Finding, NotApplicable, Report
 from vae_cli.evaluation.subject import Progress, Subject
 from vae_cli.loading import load_run
+from vae_cli.precision import lower_networks
 from vae_cli.runs import RunDirectory, place_data
 
 Group = Callable[[Subject, DictConfig], Report]
@@ -30,22 +33,25 @@ def judge(directory: RunDirectory, config: DictConfig, progress: Progress) -> It
     run = load_run(
         directory.path, checkpoint=config.checkpoint, trust=list(config.trust), accelerator=config.accelerator
     )
+    keep_freed_memory()
+    if config.precision == "bf16-mixed":
+        lower_networks(run.model, run.device.type, torch.bfloat16)
     place_data(run.config, {key: value for key, value in config.dataset.items() if value is not None})
     subject = Subject(run, config.split, config.examples, config.seed, config.memory * 10**6, progress)
     with directory.locked():
         yield f"{config.split} split, {subject.num_examples} examples; weights: {run.weights.title}"
         for name in config.metrics:
-            yield from _group(name, subject, config[name])
+            yield from _group(name, subject, config[name], config.precision)
 
 
-def _group(name: str, subject: Subject, settings: DictConfig) -> Iterator[str]:
+def _group(name: str, subject: Subject, settings: DictConfig, precision: str) -> Iterator[str]:
     found: Group = getattr(import_module(f"vae_cli.evaluation.{name}"), name)
     try:
         report = found(subject, settings)
     except NotApplicable as why:
         yield f"{name}: skipped: {why}"
         return
-    _keep(name, report, subject, settings)
+    _keep(name, report, subject, settings, precision)
     yield name
     yield from map(_line, report.findings)
     yield from (f"  {remark}" for remark in report.remarks)
@@ -59,11 +65,15 @@ def _line(finding: Finding) -> str:
     return f"  {finding.name:<28} {figure:<20} {finding.unit} {note}".rstrip()
 
 
-def _keep(name: str, report: Report, subject: Subject, settings: DictConfig) -> None:
+def _keep(name: str, report: Report, subject: Subject, settings: DictConfig, precision: str) -> None:
     """In metrics.json, beside what other groups found, and for TensorBoard."""
     directory, metrics = subject.run.directory, subject.run.directory.metrics()
     before = metrics.get("evaluation")
-    found = {**report.plain(), "protocol": _protocol(subject), "settings": OmegaConf.to_container(settings)}
+    found = {
+        **report.plain(),
+        "protocol": {**_protocol(subject), "precision": precision},
+        "settings": OmegaConf.to_container(settings),
+    }
     groups = {**(before if isinstance(before, dict) else {}), name: found}
     directory.write_metrics({**metrics, "evaluation": groups})
     _show(directory, name, report, subject.run.weights.step)
