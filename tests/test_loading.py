@@ -89,12 +89,40 @@ def test_a_condition_is_made_of_labels(small, tmp_path):
         run.sample(3, y=[0, 1])
 
 
+def test_the_probability_of_every_example(run, x):
+    found = run.log_prob(x.numpy(), samples=150)
+    assert found.shape == (11,)
+    assert not found.requires_grad
+    torch.testing.assert_close(run.log_prob(x[[4, 2]], samples=150), found[[4, 2]], rtol=1e-5, atol=1e-3)
+    assert torch.equal(run.log_prob(x, samples=150), found)
+    assert not torch.equal(run.log_prob(x, samples=150, seed=1), found)
+    with torch.no_grad():
+        trace = run.model(run.batch(x), 5000)
+        expected = (trace.log_px - trace.sites["z"].log_ratio()).double().logsumexp(0) - np.log(5000)
+    assert float((run.log_prob(x, samples=5000) - expected).mean()) == pytest.approx(0, abs=0.3)
+    with pytest.raises(ConfigError, match="samples=0: 1 or more"):
+        run.log_prob(x, samples=0)
+    with pytest.raises(ConfigError, match="x holds no examples"):
+        run.log_prob(x[:0])
+
+
+def test_the_probability_of_an_example_given_its_label(small, tmp_path):
+    trained([*small, "model=cvae"], tmp_path / "run")
+    run = vae_cli.load_run(tmp_path / "run")
+    x = build_data(run.config).test.peek(torch.arange(3)).x
+    assert not torch.allclose(run.log_prob(x, y=[0, 0, 0]), run.log_prob(x, y=[1, 1, 1]))
+    with pytest.raises(ConfigError, match="y is needed"):
+        run.log_prob(x)
+
+
 def test_an_autoencoder_has_nothing_to_draw_from(small, tmp_path):
     trained([*small, "model=ae"], tmp_path / "run")
     run = vae_cli.load_run(tmp_path / "run")
     assert run.encode(np.zeros((2, 1, 16, 16)))["z"].mean.shape == (2, 3)
     with pytest.raises(ConfigError, match="an autoencoder has no prior"):
         run.sample(2)
+    with pytest.raises(ConfigError, match="no bound on ln p"):
+        run.log_prob(np.zeros((2, 1, 16, 16)))
 
 
 def test_x_of_another_shape_is_named(run):

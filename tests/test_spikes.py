@@ -204,10 +204,17 @@ class TableModel(Model):
         self.decoder = parts.decoder(self.posterior.embed_shape, self.likelihood.param_shape, None)
         self.prior = parts.prior(latent, data)
 
-    def forward(self, batch, num_samples=1):
-        q = self.posterior(self.table(batch.index).unflatten(1, self.posterior.param_shape))
-        z = q.rsample(Size((num_samples,)))
-        return Trace(batch, {"z": Site(z, q, self.prior(None, lambda x, c: q))}, self.decode(z))
+    def read(self, batch):
+        return {"z": self.table(batch.index).unflatten(1, self.posterior.param_shape)}
+
+    def passes(self, batch, features):
+        q = self.posterior(features["z"])
+
+        def trace(num_samples):
+            z = q.rsample(Size((num_samples,)))
+            return Trace(batch, {"z": Site(z, q, self.prior(None, lambda x, c: q))}, self.decode(z))
+
+        return trace
 
     def decode(self, z, c=None):
         return self.likelihood(self.decoder(z.flatten(0, 1)).unflatten(0, z.shape[:2]))

@@ -20,6 +20,7 @@ from vae_cli.callbacks.checkpoints import load_checkpoint
 from vae_cli.data.described import described
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
+from vae_cli.inference.likelihood import bounds
 from vae_cli.making import made, target_of
 from vae_cli.noise import stream
 from vae_cli.runs import RunDirectory
@@ -121,6 +122,35 @@ class Run:
         px = self.generate(num, y, factors, seed=seed)
         with stream(self.device, seed, "sample"):
             return px.sample()[0]
+
+    def log_prob(
+        self,
+        x: Values,
+        y: Values | None = None,
+        factors: Values | None = None,
+        *,
+        samples: int = 500,
+        seed: int = 0,
+        memory: int = 10**9,
+    ) -> Tensor:
+        """An estimate of ln p(x) from below for every example: the importance-weighted bound, [N], nats, float64.
+
+        Args:
+            samples: exactly so many draws for each example, which depend on it and on the seed alone.
+            memory: bytes that one pass may take, about.
+
+        Raises:
+            ConfigError: for an autoencoder.
+
+        """
+        if not self.bounds:
+            raise ConfigError(f"{self.directory.path}: an autoencoder has no prior, so no bound on ln p(x)")
+        if samples < 1:
+            raise ConfigError(f"samples={samples}: 1 or more")
+        batch = self.batch(x, y, factors)
+        if len(batch.x) == 0:
+            raise ConfigError("x holds no examples")
+        return bounds(self.model, batch, samples, seed=seed, memory=memory).importance_weighted
 
     def _c(self, num: int, y: Values | None, factors: Values | None) -> Tensor | None:
         return self._conditioned(torch.zeros((num, *self.data.shape), device=self.device), y, factors).c

@@ -6,9 +6,7 @@ Shape legend: S samples, B batch.
 import math
 from collections.abc import Callable
 
-import torch
-
-from vae_cli.objectives.bounds import log_weights
+from vae_cli.objectives.bounds import bounds_of
 from vae_cli.types import Batch, Model, Terms
 
 Monitor = Callable[[Model, Batch, Terms], Terms]  # the terms that the objective gave -> more of them
@@ -27,9 +25,8 @@ class ImportanceWeightedBound:
         """The batch mean; draws are taken a few at a time."""
         at_once = max(1, _MOST_NUMBERS // (self._features * len(batch.x)))
         sizes = [min(at_once, self._num_samples - first) for first in range(0, self._num_samples, at_once)]
-        parts = [log_weights(model(batch, size)).logsumexp(0) for size in sizes]
-        bound = torch.stack(parts).logsumexp(0) - math.log(self._num_samples)  # [B]
-        return {f"iwae_{self._num_samples}": bound.mean()}
+        draw = model.passes(batch, model.read(batch))
+        return {f"iwae_{self._num_samples}": bounds_of(map(draw, sizes)).importance_weighted.mean()}
 
 
 class BitsPerDimension:

@@ -36,16 +36,20 @@ class MixedInNetworks(MixedPrecision):
         if self._converted:  # for training; testing asks again
             return module
         self._converted = True
-        dtype = torch.bfloat16 if self.precision == "bf16-mixed" else torch.float16
-        for part in module.modules():
-            if isinstance(part, Network):
-                _lower_inside(part, self.device, dtype)
+        lower_networks(module, self.device, torch.bfloat16 if self.precision == "bf16-mixed" else torch.float16)
         return module
 
     @contextmanager
     def forward_context(self) -> Iterator[None]:
         """Nothing around the step as a whole."""
         yield
+
+
+def lower_networks(module: nn.Module, device: str, dtype: torch.dtype) -> None:
+    """Wrap the forward of every network in place: autocast inside, float32 outside; the keys of the state stay."""
+    for part in module.modules():
+        if isinstance(part, Network):
+            _lower_inside(part, device, dtype)
 
 
 def _lower_inside(network: Network, device: str, dtype: torch.dtype) -> None:

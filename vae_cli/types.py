@@ -80,6 +80,14 @@ class Batch(NamedTuple):
     factors: Tensor | None = None  # [B, F], values of the known factors
     mask: Tensor | None = None  # [B, *X], 1 = counted by the likelihood (padding, given quadrants, missing values)
 
+    def part(self, rows: slice) -> "Batch":
+        """Some of the examples."""
+        return Batch(*(None if field is None else field[rows] for field in self))  # pyright: ignore[reportArgumentType]
+
+    def split(self, size: int) -> list["Batch"]:
+        """All of the examples, in order, at most so many in each."""
+        return [self.part(slice(first, first + size)) for first in range(0, len(self.x), size)]
+
 
 # ---- one forward pass ----------------------------------------------------------------------------------------------
 
@@ -131,6 +139,8 @@ Schedule = Callable[[int], float]  # absolute optimiser step -> value
 LearningRate = Callable[[float], float]  # epochs done, whole and part -> factor of the optimiser's learning rate
 Infer = Callable[[Tensor, Tensor | None], Distribution]  # x, c -> q(z | x, c)
 Penalty = Callable[[Trace], Tensor]  # [] or [B], larger is worse
+Features = Mapping[str, Tensor]  # what the encoder says of each latent variable, by its name, [B, *F]
+Passes = Callable[[int], Trace]  # number of draws -> a pass with so many new ones
 
 # ---- parts ---------------------------------------------------------------------------------------------------------
 
@@ -170,9 +180,17 @@ class Prior(nn.Module, ABC):
 class Model(nn.Module, ABC):
     """A generative model with its inference network."""
 
-    @abstractmethod
     def forward(self, batch: Batch, num_samples: int = 1) -> Trace:
         """One pass: draw each latent `num_samples` times from its posterior and keep all that was computed."""
+        return self.passes(batch, self.read(batch))(num_samples)
+
+    @abstractmethod
+    def read(self, batch: Batch) -> Features:
+        """All that the encoder has to say of the batch; what each posterior is made of."""
+
+    @abstractmethod
+    def passes(self, batch: Batch, features: Features) -> Passes:
+        """Passes over a batch that has been read; what does not depend on the draws is computed once for all."""
 
     @abstractmethod
     def decode(self, z: Tensor, c: Tensor | None = None) -> Distribution:

@@ -1,18 +1,171 @@
-"""How probable the model finds the examples."""
+"""How probable the model finds the examples; how far its bounds are from that, and why."""
 
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
+from vae_cli.errors import ConfigError
 from vae_cli.evaluation.report import Finding, NotApplicable, Report
 from vae_cli.evaluation.subject import Subject
-from vae_cli.noise import stream
-from vae_cli.objectives.bounds import elbo_terms
+from vae_cli.inference.annealed import Annealing, annealed
+from vae_cli.inference.fit_q import Fitting, fitted
+from vae_cli.inference.likelihood import bounds, joined
+from vae_cli.inference.memory import draws_within
+from vae_cli.making import check_types, target_of
+from vae_cli.noise import by_example, digests
+from vae_cli.objectives.bounds import Bounds
+from vae_cli.types import Batch, Levels
+
+T = TypeVar("T")
+Score = Callable[..., Bounds]  # batch, features=... -> its bounds
+
+_AT_ONCE = 100  # examples between two moves of the progress bar
+_BUSY = 64  # draws of one example in chains or fits, about: tells how many examples keep a processor busy
+_MOST = 1_000_000  # draws; more are a slip of the finger
+_FAR = 0.5  # nats between two estimates of ln p(x) that are worth a remark
 
 
-def likelihood(subject: Subject, _settings: DictConfig) -> Report:
-    """The ELBO and its parts."""
+def likelihood(subject: Subject, settings: DictConfig) -> Report:
+    """The ELBO and its parts, the importance-weighted bound; of some examples annealed importance sampling and gaps.
+
+    Raises:
+        NotApplicable: for autoencoders.
+        ConfigError: for a setting out of range.
+
+    """
     if not subject.bounds:
         raise NotApplicable("an autoencoder has no prior, so no bound on ln p(x)")
-    batch = subject.some(subject.num_examples)
-    with stream(subject.device, subject.seed, "likelihood"):
-        terms = elbo_terms(subject.model(batch))
-    return Report([Finding(name, float(terms[name]), "nats") for name in ("elbo", "reconstruction", "kl")])
+    annealing = _made(Annealing, settings.ais, "likelihood.ais")
+    fitting = _made(Fitting, settings.gaps, "likelihood.gaps")
+    num_samples = _num_samples(settings.samples, subject.device)
+    _check_whole("subset", settings.subset, 0, "0 for none, or more")
+    score = partial(bounds, subject.model, num_samples=num_samples, seed=subject.seed, memory=subject.memory)
+    count = math.ceil(subject.num_examples / _AT_ONCE)
+    found = joined(map(score, subject.progress(subject.batches(_AT_ONCE), f"iwae_{num_samples}", count)))
+    report = Report(_of_bounds(subject, found, f"iwae_{num_samples}"))
+    if settings.subset == 0:
+        return report
+    return _together([report, *_closer(subject, subject.some(settings.subset), score, annealing, fitting, num_samples)])
+
+
+def _of_bounds(subject: Subject, found: Bounds, name: str) -> list[Finding]:
+    findings = [
+        mean("elbo", found.elbo),
+        mean("reconstruction", found.reconstruction),
+        mean("kl", found.kl),
+        mean(name, found.importance_weighted),
+    ]
+    if target_of(subject.run.config.likelihood).models == (Levels,):
+        bits = -found.importance_weighted / (subject.spec.shape.numel() * math.log(2))
+        findings.append(mean("bits_per_dimension", bits, f"of {name}", unit="bits per dimension"))
+    return findings
+
+
+def mean(name: str, values: Tensor, note: str = "", *, unit: str = "nats") -> Finding:
+    """Over the examples, with its standard error; values [N]."""
+    error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
+    return Finding(name, float(values.mean()), unit, error, note)
+
+
+# ---- what takes long, of some examples -------------------------------------------------------------------------------
+
+
+def _closer(
+    subject: Subject, batch: Batch, score: Score, annealing: Annealing, fitting: Fitting, num_samples: int
+) -> Iterator[Report]:
+    """One report of annealed importance sampling, one of gaps; the latter takes the larger estimate of ln p(x)."""
+    size = max(1, draws_within(subject.memory, subject.model, batch) // _BUSY)
+    pieces, own = batch.split(size), score(batch)
+    evidence, source = own.importance_weighted, f"iwae_{num_samples}"
+    if annealing.chains and not _can_be_annealed(subject, batch):
+        yield Report([], ["ais: skipped: it needs a single latent variable that is continuous, under a prior that is"])
+    elif annealing.chains:
+        estimate, report = _anneal(subject, pieces, annealing, own, source)
+        yield report
+        if estimate.mean() > evidence.mean():
+            evidence, source = estimate, "ais"
+    if fitting.steps:
+        yield _gaps(subject, pieces, fitting, own, score, evidence, f"{len(batch.x)} examples, ln p(x) by {source}")
+
+
+def _can_be_annealed(subject: Subject, batch: Batch) -> bool:
+    one = batch.part(slice(1))
+    with torch.no_grad(), by_example(digests(one), "sites"):
+        sites = list(subject.model(one).sites.values())
+    return len(sites) == 1 and all(site.p.has_rsample for site in sites)
+
+
+def _anneal(subject: Subject, pieces: list[Batch], how: Annealing, own: Bounds, bound: str) -> tuple[Tensor, Report]:
+    """Estimates of ln p(x), [N]; and what to tell of them."""
+    shown = subject.progress(pieces, "annealed importance sampling", len(pieces))
+    found = [annealed(subject.model, piece, how, seed=subject.seed, memory=subject.memory) for piece in shown]
+    estimate, acceptance = (torch.cat([getattr(one, name) for one in found]) for name in ("log_evidence", "acceptance"))
+    note = f"{len(estimate)} examples"
+    findings = [
+        mean("ais", estimate, f"{note}, {how.chains} chains, {how.steps} steps"),
+        mean(f"{bound}_subset", own.importance_weighted, f"the same {note}"),
+    ]
+    return estimate, Report(
+        findings, _verdict(estimate, own.importance_weighted, bound), {"ais_acceptance": float(acceptance.mean())}
+    )
+
+
+def _verdict(estimate: Tensor, bound: Tensor, name: str) -> list[str]:
+    """Both are lower bounds in expectation: the larger is the better one."""
+    above = float((estimate - bound).mean())
+    if above > _FAR:
+        return [f"ais lies {above:.2f} nats above {name}: the posterior misses; likelihood.samples= would tighten it"]
+    if above < -_FAR:
+        return [f"ais lies {-above:.2f} nats below {name}: its chains are too short; try likelihood.ais.steps="]
+    return []
+
+
+def _gaps(
+    subject: Subject, pieces: list[Batch], how: Fitting, own: Bounds, score: Score, evidence: Tensor, note: str
+) -> Report:
+    """What the ELBO lacks: by the family of q, and by one encoder for all (Cremer et al. 2018, section 3).
+
+    Both ELBOs are by the same draws, other than those that q was fitted to.
+    """
+    shown = subject.progress(pieces, "q of every example", len(pieces))
+    features = (fitted(subject.model, piece, how, seed=subject.seed, memory=subject.memory) for piece in shown)
+    best = joined(score(piece, features=one) for piece, one in zip(pieces, features, strict=True)).elbo
+    return Report(
+        [
+            mean("approximation_gap", evidence - best, note),
+            mean("amortisation_gap", best - own.elbo, note),
+        ]
+    )
+
+
+# ---- settings --------------------------------------------------------------------------------------------------------
+
+
+def _num_samples(setting: Any, device: torch.device) -> int:
+    if setting == "auto":
+        return 5000 if device.type == "cuda" else 500
+    _check_whole("samples", setting, 1, f"auto, or 1 to {_MOST}")
+    return setting
+
+
+def _check_whole(name: str, value: Any, least: int, wanted: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not (least <= value <= _MOST):
+        raise ConfigError(f"likelihood.{name}={value}: {wanted}")
+
+
+def _made(kind: Callable[..., T], node: DictConfig, name: str) -> T:
+    if not isinstance(node, DictConfig):
+        raise ConfigError(f"{name}={node}: this is no single value; set those below it, {name}.<key>=...")
+    check_types(kind, node, name)
+    return kind(**{str(key): node[key] for key in node})
+
+
+def _together(reports: list[Report]) -> Report:
+    findings = [finding for report in reports for finding in report.findings]
+    remarks = [remark for report in reports for remark in report.remarks]
+    return Report(findings, remarks, {key: value for report in reports for key, value in report.details.items()})

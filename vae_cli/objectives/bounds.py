@@ -4,7 +4,8 @@ Nats per example: summed over the event, averaged over the batch; every constant
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import reduce
 
 import torch
@@ -110,6 +111,39 @@ def log_weights(trace: Trace) -> Tensor:
             "IWAE averages Monte Carlo samples, but this structure enumerates its classes: use objective=elbo"
         )
     return trace.log_px - sum(site.log_ratio() for site in trace.sites.values())
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Of every example, [B], nats, float64."""
+
+    reconstruction: Tensor  # E_q[ln p(x | z)]
+    kl: Tensor  # in closed form where there is one
+    importance_weighted: Tensor  # ln 1/K sum_k w_k (Burda et al. 2016, eq. 8)
+
+    @property
+    def elbo(self) -> Tensor:
+        """Below ln p(x) in expectation, as `importance_weighted` is, and lower."""
+        return self.reconstruction - self.kl
+
+
+def bounds_of(traces: Iterable[Trace]) -> Bounds:
+    """From passes over the same examples, one in memory at a time, whose draws count alike.
+
+    Raises:
+        ConfigError: where the samples are enumerated classes, not draws.
+    """
+    parts = [_sums(trace) for trace in traces]
+    number = sum(part[0] for part in parts)
+    reconstruction, kl, log_w = (torch.stack(column) for column in list(zip(*parts, strict=True))[1:])  # [parts, B]
+    return Bounds(reconstruction.sum(0) / number, kl.sum(0) / number, log_w.logsumexp(0) - math.log(number))
+
+
+def _sums(trace: Trace) -> tuple[int, Tensor, Tensor, Tensor]:
+    """Number of draws; sums over them of ln p(x | z) and of the KL, ln sum_s w_s, [B]."""
+    log_w = log_weights(trace).double()
+    kl = sum((site.kl().double().sum(0) for site in trace.sites.values()), torch.zeros_like(log_w[0]))
+    return len(log_w), trace.log_px.double().sum(0), kl, log_w.logsumexp(0)
 
 
 def charged_kl(trace: Trace, free: float) -> Tensor:

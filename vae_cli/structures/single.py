@@ -1,13 +1,12 @@
 """One latent variable: p(z | c) p(x | z, c) with q(z | x, c) (Kingma & Welling 2014; Sohn et al. 2015)."""
 
-import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution
 
 from vae_cli.distributions.masked import Masked
 from vae_cli.errors import ConfigError
 from vae_cli.shapes import over_samples
-from vae_cli.types import Batch, Model, Parts, Real, Site, Spec, Trace
+from vae_cli.types import Batch, Features, Model, Parts, Passes, Real, Site, Spec, Trace
 
 
 class Single(Model):
@@ -29,17 +28,23 @@ class Single(Model):
 
     def infer(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         """X [B, *X], c [B, *C] -> q(z | x, c), batch shape [B]."""
-        return self.posterior(self.encoder(self.likelihood.embed(x), c))
+        return self.posterior(self._features(x, c))
 
-    def forward(self, batch: Batch, num_samples: int = 1) -> Trace:
-        """One pass with `num_samples` draws of z for every example."""
-        q = self.infer(batch.x, batch.c)
+    def read(self, batch: Batch) -> Features:
+        """Of z alone."""
+        return {"z": self._features(batch.x, batch.c)}
+
+    def passes(self, batch: Batch, features: Features) -> Passes:
+        """Each draws z for every example."""
+        q = self.posterior(features["z"])
         p = self.prior(batch.c, self.infer)
-        z = q.rsample(torch.Size((num_samples,)))  # [S, B, Z]
-        px = self.decode(z, batch.c)
-        if batch.mask is not None:
-            px = Masked(px, batch.mask)
-        return Trace(batch, {"z": Site(z, q, p)}, px)
+
+        def trace(num_samples: int) -> Trace:
+            z = q.rsample(Size((num_samples,)))  # [S, B, Z]
+            px = self.decode(z, batch.c)
+            return Trace(batch, {"z": Site(z, q, p)}, px if batch.mask is None else Masked(px, batch.mask))
+
+        return trace
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         """Z [S, B, Z], c [B, *C] -> p(x | z, c), batch shape [S, B]."""
@@ -49,3 +54,6 @@ class Single(Model):
         """p(x | z, c) at `num` draws from the prior, batch shape [1, num]; c [num, *C]."""
         prior = self.prior(c, self.infer).expand(Size((num,)))
         return self.decode(prior.sample(Size((1,))), c)
+
+    def _features(self, x: Tensor, c: Tensor | None) -> Tensor:
+        return self.encoder(self.likelihood.embed(x), c)
