@@ -12,7 +12,7 @@ from parts import CONF
 from vae_cli.advice import verdict
 from vae_cli.errors import ConfigError
 from vae_cli.evaluation.clustering import clustering
-from vae_cli.evaluation.codes import canonical_order
+from vae_cli.evaluation.codes import canonical_order, encoded
 from vae_cli.evaluation.disentanglement import Settings as DisentanglementSettings
 from vae_cli.evaluation.disentanglement import disentanglement
 from vae_cli.evaluation.labelled import labelled
@@ -267,6 +267,21 @@ def test_settings_are_checked(runs, group, changes, said):
 def test_a_group_is_no_single_value(runs):
     with pytest.raises(ConfigError, match="latents=5: this is no single value"):
         latents(Subject(runs(*SPRITES)), 5)
+
+
+@pytest.mark.parametrize("posterior", ["diagonal", "cholesky"])
+def test_codes_depend_neither_on_batches_nor_on_the_order_of_the_data(runs, posterior):
+    run = runs("dataset=digits", f"posterior={posterior}")
+    (batch,) = Subject(run).batches(180)
+    shuffled = torch.randperm(180, generator=torch.Generator().manual_seed(1))
+    batches = [batch._replace(x=batch.x[rows], y=batch.y[rows]) for rows in shuffled.split(7)]
+    whole, parts = encoded(run.model, [batch], 0), encoded(run.model, batches, 0)
+    other = encoded(run.model, [batch], 1)
+    for name in ("means", "draws"):
+        assert getattr(whole, name) == pytest.approx(getattr(parts, name), abs=1e-5)
+    assert np.array_equal(whole.labels, parts.labels)
+    assert np.array_equal(whole.means, other.means)
+    assert (whole.draws != other.draws).all()
 
 
 def test_the_order_of_examples_is_forgotten():

@@ -13,6 +13,7 @@ from torch.distributions import Distribution
 
 from vae_cli.callbacks.latents import kl_per_dimension
 from vae_cli.distributions.joined import joined
+from vae_cli.noise import by_example, digests
 from vae_cli.types import Batch, Model, Site
 
 
@@ -46,13 +47,14 @@ class Codes:
         return _array(torch.cat([latent.draws for latent in self.latents.values()], 1))
 
 
-def encoded(model: Model, batches: Iterable[Batch]) -> Codes:
-    """One pass over the batches, one draw for each example."""
+def encoded(model: Model, batches: Iterable[Batch], seed: int) -> Codes:
+    """One pass over the batches; one draw for each example, which follows from the seed and the example alone."""
     passes: list[Mapping[str, Site]] = []
     labels: list[Tensor | None] = []
     factors: list[Tensor | None] = []
     for batch in batches:
-        passes.append(model(batch).sites)
+        with torch.no_grad(), by_example(digests(batch), seed, "codes"):
+            passes.append(model(batch).sites)
         labels.append(batch.y)
         factors.append(batch.factors)
     sites = {name: [one[name] for one in passes] for name in passes[0]}

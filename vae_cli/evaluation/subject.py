@@ -16,7 +16,6 @@ from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
 from vae_cli.evaluation.codes import Codes, encoded
 from vae_cli.loading import Run
-from vae_cli.noise import stream
 from vae_cli.types import Batch, Model, Spec
 
 T = TypeVar("T")
@@ -109,8 +108,8 @@ class Subject:
     def _codes(self, split: str, index: Tensor) -> Codes:
         size = self._data.eval_batch_size
         batches = self._batches(split, index, size)
-        with torch.no_grad(), stream(self.device, self.seed, "codes", split):
-            return encoded(self.model, self.progress(batches, f"codes of the {split} split", -(-len(index) // size)))
+        shown = self.progress(batches, f"codes of the {split} split", -(-len(index) // size))
+        return encoded(self.model, shown, self.seed)
 
     def _batches(self, split: str, index: Tensor, size: int) -> Iterator[Batch]:
         loader = self._loader(split)
