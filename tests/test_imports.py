@@ -26,6 +26,7 @@ LAYERS = [
     {"build", "runs"},
     {"loading"},
     {"training", "sweeps", "evaluation"},
+    {"sampling"},
     {"listing"},
     {"cli"},
 ]
@@ -62,6 +63,8 @@ def test_a_module_imports_only_from_below(path):
         ("eval", ["--help"]),
         ("eval", ["run=nowhere"]),
         ("eval", ["run=.", "metrics=[mig]"]),
+        ("sample", ["--help"]),
+        ("sample", ["run=.", "what=picture"]),
     ],
 )
 def test_torch_is_not_imported_before_a_config_is_good(command, arguments, tmp_path):

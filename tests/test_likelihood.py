@@ -37,7 +37,7 @@ def examples(number=20):
     model = linear_gaussian().eval().requires_grad_(False)
     set_exact_posterior(model)
     model.encoder.linear.bias += torch.tensor([0.3, -0.3, 0.2, 0.2, 0.1])
-    return model, Batch(model.generate(number).sample()[0])
+    return model, Batch(model.generate(number).px.sample()[0])
 
 
 # ---- noise by example ----------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def test_elbo_is_that_of_the_closed_forms():
     found = bounds(model, batch, 20_000, seed=0, memory=10 * MEGABYTE)
     q, w = model.infer(batch.x), model.decoder.linear.weight
     spread = (w.mT @ w @ q.covariance_matrix).diagonal(dim1=-2, dim2=-1).sum(-1)
-    at_mean = model.decode(q.mean[None]).log_prob(batch.x)[0]
+    at_mean = model.decode({"z": q.mean[None]}).log_prob(batch.x)[0]
     torch.testing.assert_close(found.reconstruction, at_mean - spread / (2 * 0.5**2), rtol=0.02, atol=0.1)
     kl = 0.5 * (q.variance.sum(-1) + q.mean.square().sum(-1) - 2 - torch.logdet(q.covariance_matrix))
     torch.testing.assert_close(found.kl, kl)
@@ -255,9 +255,9 @@ def test_annealing_in_one_step_is_the_mean_over_the_prior():
     """With one step the weight is p(x | z) at a draw of the prior."""
     model, batch = examples(30)
     found = annealed(model, batch, Annealing(chains=5, steps=1, leapfrog=1), seed=0, memory=MEGABYTE)
-    with by_example(digests(batch), 0, "annealed"):
+    with by_example(digests(batch), 0, "prior"):
         z = torch.empty(5, 30, 2).double().normal_()
-    expected = model.decode(z).log_prob(batch.x).logsumexp(0) - math.log(5)
+    expected = model.decode({"z": z}).log_prob(batch.x).logsumexp(0) - math.log(5)
     torch.testing.assert_close(found.log_evidence, expected)
 
 

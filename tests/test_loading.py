@@ -53,12 +53,12 @@ def test_the_last_weights_on_request(run):
 
 def test_decoding_is_the_likelihood(run, x):
     z = run.encode(x)["z"].mean.unsqueeze(0)
-    assert torch.equal(run.decode(z.numpy()).mean, run.model.decode(z).mean)
+    assert torch.equal(run.decode(z.numpy()).mean, run.model.decode({"z": z}).mean)
     assert run.decode(z).mean.shape == (1, *x.shape)
 
 
 def test_samples_are_means_and_noise_from_the_seed_alone(run):
-    means, samples = run.generate(200, seed=3).mean[0], run.sample(200, seed=3)
+    means, samples = run.generate(200, seed=3).px.mean[0], run.sample(200, seed=3)
     noise = (samples - means).std()
     assert float(noise) == pytest.approx(run.config.likelihood.sigma, rel=0.02)
     before = torch.get_rng_state()

@@ -210,16 +210,17 @@ class TableModel(Model):
     def passes(self, batch, features):
         q = self.posterior(features["z"])
 
-        def trace(num_samples):
+        def trace(num_samples, given=None):
             z = q.rsample(Size((num_samples,)))
-            return Trace(batch, {"z": Site(z, q, self.prior(None, lambda x, c: q))}, self.decode(z))
+            return Trace(batch, {"z": Site(z, q, self.prior(None, lambda x, c: q))}, self.decode({"z": z}))
 
         return trace
 
-    def decode(self, z, c=None):
+    def decode(self, values, c=None):
+        z = values["z"]
         return self.likelihood(self.decoder(z.flatten(0, 1)).unflatten(0, z.shape[:2]))
 
-    def generate(self, num, c=None):
+    def generate(self, num, c=None, temperature=1.0):
         raise AssertionError("not asked for here")
 
 

@@ -24,7 +24,7 @@ from vae_cli.inference.likelihood import bounds
 from vae_cli.making import made, target_of
 from vae_cli.noise import stream
 from vae_cli.runs import RunDirectory
-from vae_cli.types import Batch, Condition, Model, Spec
+from vae_cli.types import Batch, Condition, Generated, Model, Spec
 
 Values = Tensor | np.ndarray | Sequence[Any]
 
@@ -78,6 +78,11 @@ class Run:
         _load(self.model, weights, directory.path)
         self.model.eval().requires_grad_(False).to(self.device)
 
+    @property
+    def reads(self) -> str | None:
+        """What its condition is made of: `y`, `factors`, or None."""
+        return self._condition.reads
+
     def batch(self, x: Values, y: Values | None = None, factors: Values | None = None) -> Batch:
         """Examples as the model takes them, x [B, *X].
 
@@ -97,15 +102,28 @@ class Run:
         with stream(self.device, "encode"):
             return {name: site.q for name, site in self.model(batch).sites.items()}
 
-    def decode(self, z: Values, y: Values | None = None, factors: Values | None = None) -> Distribution:
-        """Z [S, B, *Z] -> p(x | z), batch shape [S, B]."""
-        values = torch.as_tensor(z, dtype=torch.float32, device=self.device)
-        return self.model.decode(values, self._c(values.shape[1], y, factors))
+    def decode(
+        self, z: Values | Mapping[str, Values], y: Values | None = None, factors: Values | None = None
+    ) -> Distribution:
+        """Z [S, B, *Z] -> p(x | z), batch shape [S, B]; of a model with several latent variables, each by its name."""
+        named = z if isinstance(z, Mapping) else {"z": z}
+        values = {name: torch.as_tensor(one, dtype=torch.float32, device=self.device) for name, one in named.items()}
+        (batch,) = {one.shape[1] for one in values.values()}
+        return self.model.decode(values, self._c(batch, y, factors))
 
     def generate(
-        self, num: int, y: Values | None = None, factors: Values | None = None, *, seed: int = 0
-    ) -> Distribution:
-        """p(x | z) at `num` draws of z from the prior, batch shape [1, num]. Its mean makes the pictures of papers.
+        self,
+        num: int,
+        y: Values | None = None,
+        factors: Values | None = None,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+    ) -> Generated:
+        """`num` draws of z from the prior, and p(x | z) there, batch shape [1, num]; its mean makes papers' pictures.
+
+        Args:
+            temperature: what the standard deviations of the prior are multiplied with.
 
         Raises:
             ConfigError: for an autoencoder.
@@ -115,11 +133,19 @@ class Run:
             raise ConfigError(f"{self.directory.path}: an autoencoder has no prior, so nothing can be drawn from it")
         c = self._c(num, y, factors)
         with stream(self.device, seed, "generate"):
-            return self.model.generate(num, c)
+            return self.model.generate(num, c, temperature)
 
-    def sample(self, num: int, y: Values | None = None, factors: Values | None = None, *, seed: int = 0) -> Tensor:
+    def sample(
+        self,
+        num: int,
+        y: Values | None = None,
+        factors: Values | None = None,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+    ) -> Tensor:
         """`num` draws of x from the model, noise of p(x | z) included, [num, *X]."""
-        px = self.generate(num, y, factors, seed=seed)
+        px = self.generate(num, y, factors, seed=seed, temperature=temperature).px
         with stream(self.device, seed, "sample"):
             return px.sample()[0]
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Size, Tensor, nn
@@ -140,7 +140,24 @@ LearningRate = Callable[[float], float]  # epochs done, whole and part -> factor
 Infer = Callable[[Tensor, Tensor | None], Distribution]  # x, c -> q(z | x, c)
 Penalty = Callable[[Trace], Tensor]  # [] or [B], larger is worse
 Features = Mapping[str, Tensor]  # what the encoder says of each latent variable, by its name, [B, *F]
-Passes = Callable[[int], Trace]  # number of draws -> a pass with so many new ones
+Values = Mapping[str, Tensor]  # of latent variables, by name, [S, B, *Z]
+
+
+class Passes(Protocol):
+    """Passes over a batch that has been read."""
+
+    def __call__(self, num_samples: int, given: Values | None = None) -> Trace:
+        """One with so many new draws of every latent variable; those that are `given` keep these values instead."""
+        ...
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Draws from the model itself."""
+
+    values: Values  # [1, num, *Z], those that others depend on first
+    px: Distribution  # batch shape [1, num]
+
 
 # ---- parts ---------------------------------------------------------------------------------------------------------
 
@@ -193,12 +210,20 @@ class Model(nn.Module, ABC):
         """Passes over a batch that has been read; what does not depend on the draws is computed once for all."""
 
     @abstractmethod
-    def decode(self, z: Tensor, c: Tensor | None = None) -> Distribution:
-        """Z [S, B, *Z], c [B, *C] -> p(x | z, c) with batch shape [S, B]."""
+    def decode(self, values: Values, c: Tensor | None = None) -> Distribution:
+        """Values of its latent variables, c [B, *C] -> p(x | z, c) with batch shape [S, B]."""
 
     @abstractmethod
-    def generate(self, num: int, c: Tensor | None = None) -> Distribution:
-        """p(x | z, c) at `num` draws of z from the prior, batch shape [1, num]; c [num, *C]."""
+    def generate(self, num: int, c: Tensor | None = None, temperature: float = 1.0) -> Generated:
+        """`num` draws of each latent variable from its prior, and p(x | z, c) there; c [num, *C].
+
+        Args:
+            temperature: what the standard deviations of priors are multiplied with.
+
+        Raises:
+            ConfigError: where another temperature than 1 has no meaning for a prior.
+
+        """
 
 
 class Objective(nn.Module, ABC):

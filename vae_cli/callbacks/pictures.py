@@ -13,6 +13,7 @@ from vae_cli.callbacks.looking import looking
 from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.experiment import Experiment
 from vae_cli.files import replacing
+from vae_cli.inference.traverse import along
 from vae_cli.types import Batch, Spec
 
 _ROWS = 8
@@ -49,7 +50,7 @@ class Pictures(Callback):
         with looking(trainer, experiment, "pictures") as (module, data):
             if not is_image(data.spec.shape):
                 return
-            columns = _columns(data.spec)
+            columns = columns_for(data.spec)
             pictures = draw(module, data.examples(columns * _ROWS // 2), columns)
         self._directory.mkdir(exist_ok=True)
         for name, picture in pictures.items():
@@ -62,36 +63,33 @@ def draw(experiment: Experiment, batch: Batch, columns: int) -> dict[str, Tensor
     model = experiment.model
     trace = model(batch)
     shape = batch.x.shape[1:]
-    rows = zip(_rows(batch.x, columns), _rows(trace.px.mean[0], columns), strict=True)
-    pairs = torch.cat([row for pair in rows for row in pair])
-    pictures = {"reconstructions": grid(pairs, shape, columns)}
+    pictures = {"reconstructions": grid(in_pairs(batch.x, trace.px.mean[0], columns), shape, columns)}
     if not experiment.objective.bounds:
         return pictures
-    pictures["samples"] = grid(model.generate(len(batch.x), batch.c).mean[0], shape, columns)
+    pictures["samples"] = grid(model.generate(len(batch.x), batch.c).px.mean[0], shape, columns)
     if len(trace.sites) == 1:
-        (site,) = trace.sites.values()
+        ((name, site),) = trace.sites.items()
         kl = kl_per_dimension(site)
         if kl is not None:
             dimensions = kl.argsort(descending=True)[:_MOST_DIMENSIONS]
-            z = traversal(site.q.mean[0], dimensions)
+            steps = torch.linspace(-_WIDEST, _WIDEST, _STEPS, device=kl.device).expand(len(dimensions), -1)
+            z = along(site.q.mean[0], dimensions, steps).flatten(0, 1)
             c = None if batch.c is None else batch.c[:1].expand(len(z), *batch.c.shape[1:])
-            pictures["traversals"] = grid(model.decode(z.unsqueeze(0), c).mean[0], shape, _STEPS)
+            pictures["traversals"] = grid(model.decode({name: z[None]}, c).mean[0], shape, _STEPS)
     return pictures
 
 
-def traversal(start: Tensor, dimensions: Tensor) -> Tensor:
-    """Each of the dimensions, in turn, over [-3, 3] in ten steps from `start` [Z] -> [len(dimensions) * 10, Z]."""
-    steps = torch.linspace(-_WIDEST, _WIDEST, _STEPS, device=start.device)
-    z = start.expand(len(dimensions), _STEPS, -1).clone()
-    z[torch.arange(len(dimensions)), :, dimensions] = steps
-    return z.flatten(0, 1)
-
-
-def _columns(data: Spec) -> int:
+def columns_for(data: Spec) -> int:
     """About ten, and a multiple of the number of classes, so that a column is of one class."""
     if data.classes is None or data.classes > 16:
         return 10
     return data.classes * max(1, 10 // data.classes)
+
+
+def in_pairs(above: Tensor, below: Tensor, columns: int) -> Tensor:
+    """Images [N, ...] and as many others, row by row in turn: one row of the first, below it one of the second, ..."""
+    rows = zip(_rows(above, columns), _rows(below, columns), strict=True)
+    return torch.cat([row for pair in rows for row in pair])
 
 
 def _rows(images: Tensor, columns: int) -> list[Tensor]:

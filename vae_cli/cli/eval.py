@@ -22,6 +22,7 @@ class EvalConfig(FinishedConfig):
     split: str = MISSING
     examples: int | None = None
     precision: str = MISSING
+    memory: int = MISSING
     likelihood: Any = MISSING
     latents: Any = MISSING
     disentanglement: Any = MISSING
@@ -40,6 +41,8 @@ def _evaluate(config: DictConfig) -> int:
         raise ConfigError(f"metrics=[{','.join(config.metrics)}]: choose some of {', '.join(GROUPS)}")
     if config.precision not in _PRECISIONS:
         raise ConfigError(f"precision={config.precision}: choose one of {', '.join(_PRECISIONS)}")
+    if config.memory < 1:
+        raise ConfigError(f"memory={config.memory}: megabytes, 1 or more")
     return for_every_run(config, _judge)
 
 

@@ -26,7 +26,6 @@ class FinishedConfig:
     checkpoint: str = MISSING
     seed: int = MISSING
     accelerator: str = MISSING
-    memory: int = MISSING
     progress: str = MISSING
     trust: list[str] = field(default_factory=list)
     dataset: Any = MISSING
@@ -82,8 +81,6 @@ def _check(config: DictConfig, name: str) -> None:
         raise ConfigError(f"run: name the folder of a run, vae-{name} run=<folder>")
     if not Path(config.run).is_dir():
         raise ConfigError(f"run={config.run}: there is no such folder")
-    if config.memory < 1:
-        raise ConfigError(f"memory={config.memory}: megabytes, 1 or more")
     if config.seed < 0:
         raise ConfigError(f"seed={config.seed}: 0 or more")
     if config.progress not in ("auto", "always", "never"):

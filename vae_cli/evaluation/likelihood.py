@@ -83,7 +83,7 @@ def _closer(
     pieces, own = batch.split(size), score(batch)
     evidence, source = own.importance_weighted, f"iwae_{num_samples}"
     if annealing.chains and not _can_be_annealed(subject, batch):
-        yield Report([], ["ais: skipped: it needs a single latent variable that is continuous, under a prior that is"])
+        yield Report([], ["ais: skipped: it needs latent variables that are continuous"])
     elif annealing.chains:
         estimate, report = _anneal(subject, pieces, annealing, own, source)
         yield report
@@ -96,8 +96,7 @@ def _closer(
 def _can_be_annealed(subject: Subject, batch: Batch) -> bool:
     one = batch.part(slice(1))
     with torch.no_grad(), by_example(digests(one), "sites"):
-        sites = list(subject.model(one).sites.values())
-    return len(sites) == 1 and all(site.p.has_rsample for site in sites)
+        return all(site.q.has_rsample for site in subject.model(one).sites.values())
 
 
 def _anneal(subject: Subject, pieces: list[Batch], how: Annealing, own: Bounds, bound: str) -> tuple[Tensor, Report]:

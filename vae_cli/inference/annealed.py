@@ -4,11 +4,11 @@ Chains start at draws of p(z | c) and move to p(z | x, c) through p(z | c) p(x |
 1; each step is one of Hamiltonian Monte Carlo. The log of the mean weight is below ln p(x) in expectation. Step sizes
 are adapted along the chains, as in Wu et al., and not fixed beforehand, as the proof asks.
 
-Shape legend: C chains, B batch, Z latent event.
+Shape legend: C chains, B batch, Z event of a latent variable.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -17,11 +17,10 @@ from typing import NamedTuple
 import torch
 from torch import Size, Tensor
 
-from vae_cli.distributions.masked import Masked
 from vae_cli.errors import ConfigError
 from vae_cli.inference.memory import draws_within
 from vae_cli.noise import by_example, digests
-from vae_cli.types import Batch, Model, Site
+from vae_cli.types import Batch, Model, Passes, Values
 
 _TARGET = 0.65  # acceptance: the best for many dimensions (Beskos et al. 2013)
 _GAIN = 0.1  # of ln step size, for each unit that acceptance is off
@@ -63,7 +62,7 @@ class Annealed:
 
 
 def annealed(model: Model, batch: Batch, how: Annealing, *, seed: int, memory: int) -> Annealed:
-    """Of a model with one latent variable that is continuous, and whose prior is drawn from by `rsample`.
+    """Of a model whose latent variables are all continuous.
 
     Args:
         model: in evaluation mode, its parameters without gradients.
@@ -85,10 +84,10 @@ def _betas(steps: int) -> list[float]:
 def _annealed(model: Model, batch: Batch, how: Annealing, seed: int) -> Annealed:
     noise = by_example(digests(batch), seed, "annealed")
     with torch.no_grad():
-        site = _only_site(model, batch, seed)
-        with noise:
-            z = site.p.expand(Size((len(batch.x),))).rsample(Size((how.chains,)))  # [C, B, *Z]
-    at = partial(_point, model, batch, site)
+        start = _draws_of_the_prior(model, batch, how.chains, seed)
+        draw = model.passes(batch, model.read(batch))
+    at = partial(_point, draw, {name: value.shape[2:] for name, value in start.items()})
+    z = torch.cat([value.flatten(2) for value in start.values()], -1)  # [C, B, all Z]
     point, log_w = at(z), torch.zeros(z.shape[:2], dtype=torch.float64, device=z.device)
     acceptance, step_size = torch.zeros_like(log_w[0]), torch.full_like(point.log_prior[0], _FIRST_STEP)
     for before, beta in pairwise(_betas(how.steps)):
@@ -101,19 +100,22 @@ def _annealed(model: Model, batch: Batch, how: Annealing, seed: int) -> Annealed
     return Annealed(log_w.logsumexp(0) - math.log(how.chains), acceptance)
 
 
-def _only_site(model: Model, batch: Batch, seed: int) -> Site:
-    with by_example(digests(batch), seed, "site"):
-        (site,) = model(batch).sites.values()
-    return site
+def _draws_of_the_prior(model: Model, batch: Batch, chains: int, seed: int) -> Values:
+    """[C, B, *Z] of each latent variable."""
+    examples, found = digests(batch), []
+    for chain in range(chains):
+        with by_example(examples, seed, "prior", first=chain):
+            found.append(model.generate(len(batch.x), batch.c).values)
+    return {name: torch.cat([values[name] for values in found]) for name in found[0]}
 
 
 class _Point(NamedTuple):
     """A place of every chain, and what the target is made of there."""
 
-    z: Tensor  # [C, B, *Z]
+    z: Tensor  # [C, B, all Z]
     log_prior: Tensor  # [C, B]
     log_likelihood: Tensor  # [C, B]
-    prior_force: Tensor  # d log_prior / dz, [C, B, *Z]
+    prior_force: Tensor  # d log_prior / dz, [C, B, all Z]
     likelihood_force: Tensor  # likewise
 
     def log_target(self, beta: float) -> Tensor:
@@ -123,15 +125,16 @@ class _Point(NamedTuple):
         return self.prior_force + beta * self.likelihood_force
 
 
-def _point(model: Model, batch: Batch, site: Site, z: Tensor) -> _Point:
+def _point(draw: Passes, shapes: Mapping[str, Size], z: Tensor) -> _Point:
+    sizes = [shape.numel() for shape in shapes.values()]
     with torch.enable_grad():
         z = z.detach().requires_grad_()
-        px = model.decode(z, batch.c)
-        log_likelihood = (px if batch.mask is None else Masked(px, batch.mask)).log_prob(batch.x)
-        log_prior = site.p.log_prob(z)
-        (prior_force,) = torch.autograd.grad(log_prior.sum(), z)
-        (likelihood_force,) = torch.autograd.grad(log_likelihood.sum(), z)
-    return _Point(z.detach(), log_prior.detach(), log_likelihood.detach(), prior_force, likelihood_force)
+        values = zip(shapes.items(), z.split(sizes, -1), strict=True)
+        trace = draw(len(z), {name: value.unflatten(-1, shape) for (name, shape), value in values})
+        log_prior = sum((site.p.log_prob(site.value) for site in trace.sites.values()), torch.zeros_like(trace.log_px))
+        (prior_force,) = torch.autograd.grad(log_prior.sum(), z, retain_graph=True)
+        (likelihood_force,) = torch.autograd.grad(trace.log_px.sum(), z)
+    return _Point(z.detach(), log_prior.detach(), trace.log_px.detach(), prior_force, likelihood_force)
 
 
 def _transition(
@@ -162,5 +165,5 @@ def _kinetic(velocity: Tensor) -> Tensor:
 
 
 def _over(values: Tensor, like: Tensor) -> Tensor:
-    """Values [C, B] or [B], shaped to broadcast against [C, B, *Z] or [C, B]."""
+    """Values [C, B] or [B], shaped to broadcast against [C, B, all Z] or [C, B]."""
     return values.view(*values.shape, *[1] * (like.ndim - 2))

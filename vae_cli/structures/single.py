@@ -3,10 +3,11 @@
 from torch import Size, Tensor
 from torch.distributions import Distribution
 
+from vae_cli.distributions.drawing import drawn
 from vae_cli.distributions.masked import Masked
 from vae_cli.errors import ConfigError
 from vae_cli.shapes import over_samples
-from vae_cli.types import Batch, Features, Model, Parts, Passes, Real, Site, Spec, Trace
+from vae_cli.types import Batch, Features, Generated, Model, Parts, Passes, Real, Site, Spec, Trace, Values
 
 
 class Single(Model):
@@ -39,21 +40,21 @@ class Single(Model):
         q = self.posterior(features["z"])
         p = self.prior(batch.c, self.infer)
 
-        def trace(num_samples: int) -> Trace:
-            z = q.rsample(Size((num_samples,)))  # [S, B, Z]
-            px = self.decode(z, batch.c)
+        def trace(num_samples: int, given: Values | None = None) -> Trace:
+            z = given["z"] if given else q.rsample(Size((num_samples,)))  # [S, B, Z]
+            px = self.decode({"z": z}, batch.c)
             return Trace(batch, {"z": Site(z, q, p)}, px if batch.mask is None else Masked(px, batch.mask))
 
         return trace
 
-    def decode(self, z: Tensor, c: Tensor | None = None) -> Distribution:
+    def decode(self, values: Values, c: Tensor | None = None) -> Distribution:
         """Z [S, B, Z], c [B, *C] -> p(x | z, c), batch shape [S, B]."""
-        return self.likelihood(over_samples(self.decoder, self.posterior.embed(z), c))
+        return self.likelihood(over_samples(self.decoder, self.posterior.embed(values["z"]), c))
 
-    def generate(self, num: int, c: Tensor | None = None) -> Distribution:
-        """p(x | z, c) at `num` draws from the prior, batch shape [1, num]; c [num, *C]."""
-        prior = self.prior(c, self.infer).expand(Size((num,)))
-        return self.decode(prior.sample(Size((1,))), c)
+    def generate(self, num: int, c: Tensor | None = None, temperature: float = 1.0) -> Generated:
+        """Draws from the prior, z [1, num, Z]; c [num, *C]."""
+        values = {"z": drawn(self.prior(c, self.infer), num, temperature)}
+        return Generated(values, self.decode(values, c))
 
     def _features(self, x: Tensor, c: Tensor | None) -> Tensor:
         return self.encoder(self.likelihood.embed(x), c)

@@ -1,0 +1,38 @@
+"""Draws from a prior, as it was trained or more or less boldly."""
+
+import torch
+from torch import Size, Tensor
+from torch.distributions import Distribution, Independent, MixtureSameFamily, MultivariateNormal, Normal
+
+from vae_cli.distributions.gaussian import independent_gaussian
+from vae_cli.errors import ConfigError
+
+
+def drawn(prior: Distribution, num: int, temperature: float) -> Tensor:
+    """`num` draws, [1, num, *Z], without gradients; batch shape [] or [num]. ConfigError as of `tempered`."""
+    wide = tempered(prior, temperature).expand(Size((num,)))
+    with torch.no_grad():
+        return wide.rsample(Size((1,))) if wide.has_rsample else wide.sample(Size((1,)))
+
+
+def tempered(prior: Distribution, temperature: float) -> Distribution:
+    """The prior with the standard deviations of Gaussians, those of a mixture too, multiplied by the temperature.
+
+    Raises:
+        ConfigError: where it is none of these, and the temperature is not 1.
+
+    """
+    if temperature == 1:
+        return prior
+    if isinstance(prior, Independent) and isinstance(prior.base_dist, Normal):
+        return independent_gaussian(
+            prior.base_dist.loc, temperature * prior.base_dist.scale, prior.reinterpreted_batch_ndims
+        )
+    if isinstance(prior, MultivariateNormal):
+        return MultivariateNormal(prior.loc, scale_tril=temperature * prior.scale_tril, validate_args=False)
+    if isinstance(prior, MixtureSameFamily):
+        components = tempered(prior.component_distribution, temperature)
+        return MixtureSameFamily(prior.mixture_distribution, components, validate_args=False)
+    raise ConfigError(
+        f"temperature={temperature}: {type(prior).__name__} has no standard deviations; use temperature=1"
+    )

@@ -1,0 +1,38 @@
+"""Make what was asked for of one run, and keep it."""
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from vae_cli.evaluation.subject import Progress, Subject
+from vae_cli.loading import load_run
+from vae_cli.runs import RunDirectory, place_data
+from vae_cli.sampling.request import Request
+from vae_cli.sampling.result import Result, keep
+
+Kind = Callable[[Request, DictConfig], Result]
+
+
+def make(directory: RunDirectory, config: DictConfig, progress: Progress) -> Iterator[str]:
+    """Lines for the user, as files are written.
+
+    Args:
+        config: of `vae-sample`.
+
+    Raises:
+        ConfigError: where it is no run, its data cannot be had, or it cannot give what was asked for.
+
+    """
+    run = load_run(
+        directory.path, checkpoint=config.checkpoint, trust=list(config.trust), accelerator=config.accelerator
+    )
+    place_data(run.config, {key: value for key, value in config.dataset.items() if value is not None})
+    subject = Subject(run, config.split, None, config.seed, progress=progress)
+    request = Request(subject, config.n, config.temperature, list(config.labels))
+    folder = directory.path / "samples" if config.out is None else Path(config.out)
+    with directory.locked():
+        for name in config.what:
+            kind: Kind = getattr(import_module(f"vae_cli.sampling.{name}"), name)
+            yield from keep(kind(request, config[name]), name, folder, run.data.shape)

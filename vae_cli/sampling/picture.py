@@ -1,0 +1,53 @@
+"""A picture of many small ones, with titles beside its rows and above its columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from PIL import Image, ImageDraw, ImageFont
+from torch import Size, Tensor
+
+from vae_cli.callbacks.grid import grid
+
+_FONT = 14  # pixels
+_GAP = 4
+_MOST_TILES = 1000  # that a picture shows
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Images [N, *X] with values in [0, 1], row by row."""
+
+    images: Tensor
+    columns: int
+    row_titles: Sequence[str] = field(default=())
+    column_titles: Sequence[str] = field(default=())
+
+    @property
+    def shown(self) -> int:
+        """How many of them a picture shows, whole rows."""
+        return min(len(self.images), max(1, _MOST_TILES // self.columns) * self.columns)
+
+
+def drawn(sheet: Sheet, shape: Size) -> Image.Image:
+    """The picture; shape: of one image."""
+    pixels = grid(sheet.images[: sheet.shown], shape, sheet.columns).permute(1, 2, 0).squeeze(-1)
+    return _titled(Image.fromarray(pixels.cpu().numpy()), sheet)
+
+
+def _titled(tiles: Image.Image, sheet: Sheet) -> Image.Image:
+    """On white, with the titles that there are."""
+    font = ImageFont.load_default(_FONT)
+    rows = -(-sheet.shown // sheet.columns)
+    titles = list(sheet.row_titles[:rows])
+    left = max((int(font.getlength(title)) + 2 * _GAP for title in titles), default=0)
+    top = _FONT + 2 * _GAP if sheet.column_titles else 0
+    page = Image.new(tiles.mode, (tiles.width + left, tiles.height + top), "white")
+    page.paste(tiles, (left, top))
+    writer = ImageDraw.Draw(page)
+    for number, title in enumerate(titles):
+        middle = top + (number + 0.5) * tiles.height / rows
+        writer.text((left - _GAP, middle), title, "black", font, anchor="rm")
+    for number, title in enumerate(sheet.column_titles):
+        middle = left + (number + 0.5) * tiles.width / sheet.columns
+        writer.text((middle, top - _GAP), title, "black", font, anchor="mb")
+    return page

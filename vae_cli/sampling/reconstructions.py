@@ -1,0 +1,27 @@
+"""Examples beside what the model makes of them."""
+
+import torch
+from omegaconf import DictConfig
+
+from vae_cli.callbacks.pictures import columns_for, in_pairs
+from vae_cli.inference.means import posterior_means
+from vae_cli.sampling.picture import Sheet
+from vae_cli.sampling.request import Request
+from vae_cli.sampling.result import Result
+
+_ROWS = 4
+
+
+def reconstructions(request: Request, _settings: DictConfig) -> Result:
+    """The mean of p(x | z) at the mean of q(z | x)."""
+    columns = columns_for(request.data)
+    batch = request.examples(request.num(min(_ROWS * columns, request.subject.num_examples)))
+    model = request.run.model
+    z = posterior_means(model, batch)
+    with torch.no_grad():
+        means = model.decode(z, batch.c).mean[0]
+    known = {"y": batch.y, "index": batch.index, **{name: value[0] for name, value in z.items()}}
+    arrays = {"x": batch.x, "mean": means, **{name: value for name, value in known.items() if value is not None}}
+    rows = -(-len(means) // columns)
+    sheet = Sheet(in_pairs(batch.x, means, columns), columns, ["x", "model"] * rows)
+    return Result(f"{len(means)} examples of the {request.subject.split} split", arrays, sheet)

@@ -1,0 +1,103 @@
+"""What is asked of a run."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vae_cli.errors import ConfigError
+from vae_cli.evaluation.subject import Subject
+from vae_cli.loading import Run
+from vae_cli.noise import derive_seed, stream
+from vae_cli.types import Batch, Generated, Spec
+
+_AT_ONCE = 100  # draws, each hundred from a seed of its own: the first ones of 1000 are those of 100
+
+
+@dataclass(frozen=True)
+class Request:
+    """Of one kind of picture.
+
+    Args:
+        subject: the run, and the examples that are started from.
+        number: of draws, examples, pairs or rows; None: what suits the kind.
+        temperature: what the standard deviations of the prior are multiplied with.
+        labels: classes to draw from, in turn; (): all of them.
+
+    Raises:
+        ConfigError: for a number out of range, or labels that there are not.
+
+    """
+
+    subject: Subject
+    number: int | None
+    temperature: float
+    labels: Sequence[int]
+
+    def __post_init__(self) -> None:
+        if self.number is not None and self.number < 1:
+            raise ConfigError(f"n={self.number}: 1 or more")
+        if not (0 <= self.temperature <= 100):
+            raise ConfigError(f"temperature={self.temperature}: a number from 0 to 100")
+        classes = self.data.classes or 0
+        if self.labels and not self.is_by_label:
+            raise ConfigError(f"labels={list(self.labels)}: this run was not trained with condition=label")
+        if not all(0 <= label < classes for label in self.labels):
+            raise ConfigError(f"labels={list(self.labels)}: the classes are 0 to {classes - 1}")
+
+    @property
+    def run(self) -> Run:
+        """That is drawn from."""
+        return self.subject.run
+
+    @property
+    def data(self) -> Spec:
+        """Of its data."""
+        return self.run.data
+
+    @property
+    def is_by_label(self) -> bool:
+        """Whether the condition is the label."""
+        return self.run.reads == "y"
+
+    def num(self, usual: int) -> int:
+        """How many, where `usual` suits the kind."""
+        return self.number or usual
+
+    def conditions(self, num: int) -> Batch:
+        """Labels in turn (or the factors of examples, evenly spaced), for the condition of so many draws."""
+        x = torch.zeros((num, 1), device=self.run.device)
+        if self.is_by_label:
+            assert self.data.classes is not None
+            labels = torch.tensor(self.labels or range(self.data.classes), device=self.run.device)
+            return Batch(x, y=labels[torch.arange(num, device=self.run.device) % len(labels)])
+        if self.run.reads == "factors":
+            there = self.subject.some(num).factors
+            assert there is not None
+            return Batch(x, factors=there[torch.arange(num, device=self.run.device) % len(there)])
+        return Batch(x)
+
+    def draws(self, conditions: Batch) -> Iterator[tuple[Generated, Tensor]]:
+        """From the model, a hundred at a time: latent variables with p(x | z), and x drawn from that [num, *X]."""
+        for number, part in enumerate(conditions.split(_AT_ONCE)):
+            seed = derive_seed(self.subject.seed, "draws", number)
+            drawn = self.run.generate(len(part.x), part.y, part.factors, seed=seed, temperature=self.temperature)
+            with stream(self.run.device, seed, "x"):
+                yield drawn, drawn.px.sample()[0]
+
+    def examples(self, num: int) -> Batch:
+        """So many of the split, evenly spaced.
+
+        Raises:
+            ConfigError: where there are not so many.
+
+        """
+        if num > (there := self.subject.num_examples):
+            raise ConfigError(f"n={num}: the {self.subject.split} split has {there} examples")
+        return self.subject.some(num)
+
+
+def one_of(batch: Batch, place: int) -> Batch:
+    """A single example."""
+    return batch.part(slice(place, place + 1))

@@ -1,0 +1,51 @@
+"""What was made, and how it is kept: NPZ to compute with, PNG and GIF to look at."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from torch import Size, Tensor
+
+from vae_cli.callbacks.grid import is_image
+from vae_cli.files import replacing
+from vae_cli.sampling.picture import Sheet, drawn
+
+_FRAME = 100  # milliseconds
+
+
+@dataclass(frozen=True)
+class Result:
+    """Of one kind."""
+
+    told: str  # a sentence for the user
+    arrays: Mapping[str, Tensor | np.ndarray]
+    sheet: Sheet
+    frames: Sequence[Sheet] = field(default=())  # of an animation, which goes there and back
+
+
+def keep(result: Result, name: str, folder: Path, shape: Size) -> Iterator[str]:
+    """Writes the files; lines for the user. Shape: of one image; what is none is not drawn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    yield f"{name}: {result.told}"
+    with replacing(folder / f"{name}.npz") as file:
+        np.savez(file, allow_pickle=False, **{key: _array(value) for key, value in result.arrays.items()})
+    shapes = ", ".join(f"{key} {list(value.shape)}" for key, value in result.arrays.items())
+    yield f"  {folder / name}.npz: {shapes}"
+    if not is_image(shape):
+        yield f"  x of shape {list(shape)} is no image, so there is no picture"
+        return
+    with replacing(folder / f"{name}.png") as file:
+        drawn(result.sheet, shape).save(file, format="png")
+    hidden = len(result.sheet.images) - result.sheet.shown
+    yield f"  {folder / name}.png{f' (the first {result.sheet.shown})' if hidden else ''}"
+    if result.frames:
+        pages = [drawn(sheet, shape) for sheet in result.frames]
+        more = [*pages[1:], *reversed(pages[1:-1])]
+        with replacing(folder / f"{name}.gif") as file:
+            pages[0].save(file, format="gif", save_all=True, append_images=more, duration=_FRAME, loop=0)
+        yield f"  {folder / name}.gif"
+
+
+def _array(value: Tensor | np.ndarray) -> np.ndarray:
+    return value if isinstance(value, np.ndarray) else value.cpu().numpy()
