@@ -44,6 +44,26 @@ def small_architecture(choice: str) -> list[str]:
     return found + (["architecture.depth=1"] if choice == "gated_mlp" else [])
 
 
+def chosen_by(model: str) -> dict[str, Any]:
+    """What a preset sets: a choice for each axis that it names, and root keys."""
+    found: dict[str, Any] = {}
+    content = OmegaConf.to_container(leaf("model", model))
+    assert isinstance(content, dict)
+    for base in content.pop("defaults", []):
+        if isinstance(base, dict):
+            found |= {key.removeprefix("override /"): choice for key, choice in base.items()}
+        elif base != "_self_":
+            found |= chosen_by(base)
+    return found | content
+
+
+def small_model(model: str) -> list[str]:
+    """Overrides that make a preset as small as it can be, with as many latent variables, up to two, as it has."""
+    chosen = chosen_by(model)
+    sizes = "[3,2]" if isinstance(chosen.get("latent_dim"), list) else "3"
+    return [f"model={model}", f"latent_dim={sizes}", *small_architecture(chosen.get("architecture", "mlp"))]
+
+
 def head(group: str, choice: str, shape: tuple[int, ...]) -> Head:
     """A likelihood or a posterior over events of that shape."""
     config = leaf(group, choice)

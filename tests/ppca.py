@@ -28,7 +28,7 @@ class Affine(Network):
 def linear_gaussian() -> Single:
     """x = W z + b + sigma noise, z ~ N(0, I): probabilistic PCA, with a closed-form log p(x) and posterior."""
     likelihood = lambda spec: FixedGaussian(spec, sigma=SIGMA, squash=False)
-    return Single(DATA, Parts(2, Affine, Affine, likelihood, Cholesky, Standard)).double()
+    return Single(DATA, Parts(2, Affine, Affine, likelihood, Cholesky, Standard, Affine)).double()
 
 
 def log_evidence(model, x):

@@ -12,10 +12,11 @@ import pytest
 from conftest import composed, trained
 from hydra.utils import get_object
 from omegaconf import OmegaConf
-from parts import CONF, GROUPS, choices, leaf, small_architecture, targets
+from parts import CONF, GROUPS, choices, chosen_by, leaf, small_architecture, small_model, targets
 
 from vae_cli.build import build_data, build_experiment, rehearse
 from vae_cli.errors import ConfigError
+from vae_cli.schedules import FINAL_STEP
 
 NUMBERED = ("architecture", "likelihood", "objective", "optimizer")
 AXES = [group for group in GROUPS if group not in ("model", "dataset", "experiment", "search")]
@@ -69,7 +70,7 @@ def test_a_preset_selects_leaves_and_sets_root_keys(model):
 @pytest.mark.parametrize("model", choices("model"))
 @pytest.mark.parametrize(("axis", "choice"), [(axis, choice) for axis in AXES for choice in choices(axis)])
 def test_every_preset_with_every_choice_trains_two_steps_or_fails_by_name(small, model, axis, choice):
-    config = chosen([f"model={model}", *small], {axis: choice})
+    config = chosen([*without(small, "latent_dim", "architecture"), *small_model(model)], {axis: choice})
     refused = refusal(model, axis, choice)
     with pytest.raises(ConfigError, match=refused) if refused else nullcontext():
         trained_two_steps(config)
@@ -77,7 +78,16 @@ def test_every_preset_with_every_choice_trains_two_steps_or_fails_by_name(small,
 
 def refusal(model, axis, choice):
     """What the refusal of a preset with a choice says; None where they fit."""
-    bounds = {"elbo", "iwae", "capacity"}
+    bounds = {"elbo", "warm_up", "iwae", "capacity"}
+    several = isinstance(chosen_by(model).get("latent_dim"), list)
+    if several and (axis, choice) == ("structure", "single"):
+        return "structure=single has one latent variable"
+    if several and (axis, choice) == ("objective", "reconstruction"):
+        return "several latent variables need one: use elbo"
+    if "ladder" in (chosen_by(model)["structure"], choice) and axis in ("posterior", "structure"):
+        posterior = choice if axis == "posterior" else chosen_by(model)["posterior"]
+        if several and posterior not in ("diagonal", "isotropic"):
+            return "structure=ladder multiplies Gaussians.*use posterior=diagonal"
     if (axis, choice) == ("prior", "conditional") and model != "cvae":
         return "choose condition=label"
     if model in ("ae", "dae") and axis == "objective" and choice in bounds:
@@ -91,6 +101,7 @@ WITHOUT_A_FIT = {  # (axis choices) that no model can have together, and what th
     ("delta", "elbo"): "use objective=reconstruction",
     ("delta", "iwae"): "use objective=reconstruction",
     ("delta", "capacity"): "use objective=reconstruction",
+    ("delta", "warm_up"): "use objective=reconstruction",
     ("conditional", "reconstruction"): "objective=reconstruction trains no prior: use prior=standard",
 }
 
@@ -121,6 +132,22 @@ def test_every_architecture_condition_and_likelihood(small, architecture):
     if "conditioning" in config.architecture:
         config.architecture.conditioning = "film"
         assert_learns(trained_two_steps(config), "film")
+
+
+@pytest.mark.parametrize("structure", [name for name in choices("structure") if name != "single"])
+@pytest.mark.parametrize("architecture", ["mlp", "gated_mlp", "conv"])
+def test_every_structure_condition_and_prior(small, structure, architecture):
+    """Of two latent variables; a gradient for every parameter."""
+    config = [*without(small, "latent_dim"), "latent_dim=[3,2]"]
+    for condition in choices("condition"):
+        axes = {"structure": structure, "architecture": architecture, "condition": condition}
+        assert_learns(trained_two_steps(chosen(config, axes)), axes)
+    axes = {"structure": structure, "architecture": architecture, "condition": "label", "prior": "conditional"}
+    assert_learns(trained_two_steps(chosen(config, axes)), axes)
+
+
+def without(overrides, *keys):
+    return [word for word in overrides if not word.startswith(keys)]
 
 
 def chosen(overrides, axes):
@@ -156,7 +183,7 @@ def two_steps(experiment, data):
     optimizer = experiment.configure_optimizers()
     losses = []
     for batch in itertools.islice(data.train, 2):
-        weights = experiment.schedule_values(0)
+        weights = experiment.schedule_values(FINAL_STEP)  # warm-ups begin at weights of 0
         loss = experiment.objective(experiment.model, batch, weights)["loss"]
         optimizer.zero_grad()
         loss.backward()
@@ -225,7 +252,7 @@ def test_a_value_out_of_range_is_named(small, override, message):
 @pytest.mark.parametrize("model", choices("model"))
 def test_every_preset_trains_on_data_that_needs_no_files(model, dataset):
     name, *settings = dataset
-    words = [f"model={model}", f"dataset={name}", *[f"dataset.{word}" for word in settings], "architecture.width=8"]
+    words = [*small_model(model), f"dataset={name}", *[f"dataset.{word}" for word in settings]]
     if (model, name) == ("sigma_vae", "shapes"):  # 0 and 1 have no Gaussian
         with pytest.raises(ConfigError, match="choose likelihood=bernoulli"):
             trained_two_steps(composed(words))

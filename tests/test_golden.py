@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import composed
-from parts import choices
+from parts import choices, small_model
 
 from vae_cli.build import build_data, build_experiment
 
@@ -27,8 +27,9 @@ def write_data(path):
 
 
 def losses(model, path):
-    overrides = [f"model={model}", "dataset=arrays", f"dataset.path={path}", "dataset.batch_size=10", "latent_dim=3"]
-    config = composed([*overrides, "architecture.width=8"])
+    config = composed([*small_model(model), "dataset=arrays", f"dataset.path={path}", "dataset.batch_size=10"])
+    if "kernels" in config.architecture:
+        config.architecture.update({"channels": [4], "kernels": [2]})
     torch.set_default_dtype(torch.float64)
     try:
         data = build_data(config)

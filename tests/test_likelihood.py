@@ -156,7 +156,9 @@ def test_every_draw_is_within_memory():
 
 def test_lower_precision_in_networks_changes_figures_little_and_the_size_of_a_pass_hardly():
     wide = partial(MLP, width=300, depth=1, activation="relu")
-    model = Single(DATA, Parts(2, wide, wide, partial(FixedGaussian, sigma=0.5, squash=False), Diagonal, Standard))
+    model = Single(
+        DATA, Parts(2, wide, wide, partial(FixedGaussian, sigma=0.5, squash=False), Diagonal, Standard, wide)
+    )
     model, batch = model.eval().requires_grad_(False), Batch(torch.randn(3, 5))
     before = draws_within(MEGABYTE, model, batch)
     exact = bounds(model, batch, 150, seed=0, memory=MEGABYTE)

@@ -231,7 +231,7 @@ def test_cycles_rise_and_stay_for_as_long():
 
 def diagonal_gaussian():
     likelihood = lambda spec: FixedGaussian(spec, sigma=SIGMA, squash=False)
-    return Single(DATA, Parts(4, Affine, Affine, likelihood, Diagonal, Standard)).double()
+    return Single(DATA, Parts(4, Affine, Affine, likelihood, Diagonal, Standard, Affine)).double()
 
 
 @pytest.mark.parametrize("free", [0.001, 0.3, 100.0])
@@ -263,7 +263,7 @@ def test_conditional_prior_is_the_p_of_the_kl():
     data = replace(DATA, condition=Size((3,)))
     prior = lambda latent, spec: Conditional(latent, spec, width=1, depth=0, activation="relu")
     likelihood = lambda spec: FixedGaussian(spec, sigma=SIGMA, squash=False)
-    model = Single(data, Parts(4, Affine, Affine, likelihood, Diagonal, prior)).double()
+    model = Single(data, Parts(4, Affine, Affine, likelihood, Diagonal, prior, Affine)).double()
     x, c = torch.randn(6, 5).double(), torch.eye(3).double().repeat(2, 1)
     site = model(Batch(x, c=c), 2).sites["z"]
     head = model.prior.network._body.last

@@ -35,6 +35,7 @@ def parts(**changes):
         "likelihood": partial(BernoulliHead, from_mean=False),
         "posterior": Diagonal,
         "prior": Standard,
+        "inner": mlp,
     }
     return Parts(**{**standard, **changes})
 

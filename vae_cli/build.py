@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import torch
 import yaml
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from vae_cli.data.base import Data
 from vae_cli.data.binarize import binarize, resolve
@@ -70,13 +70,14 @@ def build_model(config: DictConfig, data: Spec) -> Model:
     corruption: Corruption = made(config.corruption, "corruption")
     encoder: NetFactory = corruption(made(config.architecture.encoder, "architecture.encoder"))
     decoder: NetFactory = made(config.architecture.decoder, "architecture.decoder")
+    inner: NetFactory = made(config.architecture.inner, "architecture.inner")
     likelihood: HeadFactory = made(config.likelihood, "likelihood")
     posterior: HeadFactory = made(config.posterior, "posterior")
     prior: PriorFactory = made(config.prior, "prior")
     structure: StructureFactory = made(config.structure, "structure")
-    _check_latent(config.latent_dim, data)
+    latent_dim = _latent_dim(config.latent_dim, data)
     try:
-        return structure(data, Parts(config.latent_dim, encoder, decoder, likelihood, posterior, prior))
+        return structure(data, Parts(latent_dim, encoder, decoder, likelihood, posterior, prior, inner))
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             raise ConfigError(
@@ -180,13 +181,18 @@ def _check_likelihood(data: Data, stored: Support, likelihood: type[Head]) -> No
     raise ConfigError(f"likelihood={names[0]} models {wanted}, and this data set holds {_describe(support)}: {advice}")
 
 
-def _check_latent(latent_dim: int, data: Spec) -> None:
+def _latent_dim(typed: int | ListConfig, data: Spec) -> int | tuple[int, ...]:
     coordinates = data.shape.numel()
-    if latent_dim > coordinates:
-        raise ConfigError(
-            f"latent_dim={latent_dim}: x has {coordinates} coordinates, and a larger latent has nothing to tell of it: "
-            f"use latent_dim={coordinates} or less"
-        )
+    sizes = tuple(typed) if isinstance(typed, ListConfig) else (typed,)
+    for size in sizes:
+        if size < 1:
+            raise ConfigError(f"latent_dim={typed}: the latent needs at least 1 dimension")
+        if size > coordinates:
+            raise ConfigError(
+                f"latent_dim={typed}: x has {coordinates} coordinates, and a larger latent has nothing to tell of it: "
+                f"use latent_dim={coordinates} or less"
+            )
+    return sizes if isinstance(typed, ListConfig) else typed
 
 
 def _plural(kind: type) -> str:

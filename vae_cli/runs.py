@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from datetime import datetime
 from importlib import import_module
 from importlib.resources import files
@@ -25,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vae_cli import __version__
 from vae_cli.errors import ConfigError, InUseError
 from vae_cli.files import replacing
-from vae_cli.schema import TrainConfig
+from vae_cli.schema import PARTS, TrainConfig
 
 try:
     from yaml import CSafeLoader as SafeLoader  # seven times as fast
@@ -165,7 +164,7 @@ def _typed(config: DictConfig) -> DictConfig:
     """Of the types that each root key has, with a node for every part."""
     typed = OmegaConf.merge(OmegaConf.structured(TrainConfig), config)
     assert isinstance(typed, DictConfig)
-    for part in (known.name for known in fields(TrainConfig) if known.type is Any):
+    for part in PARTS:
         if not isinstance(typed.get(part), DictConfig):
             raise ValueError(f"it describes no {part}")
     return typed

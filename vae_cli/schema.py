@@ -31,6 +31,21 @@ class LoggingConfig:
     progress: str = MISSING
 
 
+PARTS = (
+    "dataset",
+    "architecture",
+    "corruption",
+    "likelihood",
+    "posterior",
+    "prior",
+    "condition",
+    "structure",
+    "objective",
+    "optimizer",
+    "lr_schedule",
+)
+
+
 @dataclass
 class TrainConfig:
     """Root of `vae-train`: one node a group, and the numbers that belong to no single part."""
@@ -47,7 +62,7 @@ class TrainConfig:
     optimizer: Any = MISSING
     lr_schedule: Any = MISSING
     beta: float = MISSING
-    latent_dim: int = MISSING
+    latent_dim: Any = MISSING  # a whole number, or a list of them
     seed: int = MISSING
     compile: bool = MISSING
     matmul_precision: str = MISSING

@@ -3,12 +3,10 @@
 Shape legend: S samples, B batch.
 """
 
-from torch import Tensor
-
-from vae_cli.types import Network
+from torch import Tensor, nn
 
 
-def over_samples(network: Network, h: Tensor, c: Tensor | None) -> Tensor:
+def over_samples(network: nn.Module, h: Tensor, c: Tensor | None) -> Tensor:
     """Apply a network to every sample: h [S, B, *in], c [B, *C] or None -> [S, B, *out]."""
     samples, batch = h.shape[:2]
     if c is not None:

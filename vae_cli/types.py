@@ -118,7 +118,7 @@ class Trace:
     """All that one forward pass knows. Nothing writes to it."""
 
     batch: Batch
-    sites: Mapping[str, Site]  # empty for a plain density model
+    sites: Mapping[str, Site]  # in the order in which they are drawn; empty for a plain density model
     px: Distribution  # batch shape [S, B], event shape X
     weights: Tensor | None = None  # [S, B], sums to 1 over S where classes are enumerated; None = Monte Carlo mean
 
@@ -197,6 +197,8 @@ class Prior(nn.Module, ABC):
 class Model(nn.Module, ABC):
     """A generative model with its inference network."""
 
+    latents: tuple[str, ...]  # names of its latent variables, those that others depend on first
+
     def forward(self, batch: Batch, num_samples: int = 1) -> Trace:
         """One pass: draw each latent `num_samples` times from its posterior and keep all that was computed."""
         return self.passes(batch, self.read(batch))(num_samples)
@@ -211,7 +213,10 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, values: Values, c: Tensor | None = None) -> Distribution:
-        """Values of its latent variables, c [B, *C] -> p(x | z, c) with batch shape [S, B]."""
+        """Values of its latent variables, c [B, *C] -> p(x | z, c) with batch shape [S, B].
+
+        Those that are not given are at the mean of their prior, given those that they depend on.
+        """
 
     @abstractmethod
     def generate(self, num: int, c: Tensor | None = None, temperature: float = 1.0) -> Generated:
@@ -263,12 +268,13 @@ OptimizerFactory = Callable[..., torch.optim.Optimizer]
 class Parts:
     """The factories that a structure assembles into a model."""
 
-    latent_dim: int
+    latent_dim: int | tuple[int, ...]  # of several latent variables, the one nearest to x first
     encoder: NetFactory
     decoder: NetFactory
     likelihood: HeadFactory
     posterior: HeadFactory
     prior: PriorFactory
+    inner: NetFactory  # between latent variables: vector to vector
 
 
 StructureFactory = Callable[[Spec, Parts], Model]

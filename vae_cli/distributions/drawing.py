@@ -9,10 +9,10 @@ from vae_cli.errors import ConfigError
 
 
 def drawn(prior: Distribution, num: int, temperature: float) -> Tensor:
-    """`num` draws, [1, num, *Z], without gradients; batch shape [] or [num]. ConfigError as of `tempered`."""
-    wide = tempered(prior, temperature).expand(Size((num,)))
+    """`num` draws, [1, num, *Z], without gradients; batch shape [], [num] or [1, num]. ConfigError as of `tempered`."""
+    wide = tempered(prior, temperature).expand(Size((1, num)))
     with torch.no_grad():
-        return wide.rsample(Size((1,))) if wide.has_rsample else wide.sample(Size((1,)))
+        return wide.rsample() if wide.has_rsample else wide.sample()
 
 
 def tempered(prior: Distribution, temperature: float) -> Distribution:

@@ -89,7 +89,9 @@ def _closer(
         yield report
         if estimate.mean() > evidence.mean():
             evidence, source = estimate, "ais"
-    if fitting.steps:
+    if fitting.steps and len(subject.model.latents) > 1:
+        yield Report([], ["gaps: skipped: they need a single latent variable"])
+    elif fitting.steps:
         yield _gaps(subject, pieces, fitting, own, score, evidence, f"{len(batch.x)} examples, ln p(x) by {source}")
 
 

@@ -8,7 +8,7 @@ from vae_cli.types import Batch, Model
 
 
 def posterior_means(model: Model, batch: Batch) -> dict[str, Tensor]:
-    """[1, B, *Z] of each latent variable, those that others depend on first; the others are given these means."""
+    """[1, B, *Z] of each latent variable, in the order in which they are drawn, each given those before."""
     draw = model.passes(batch, model.read(batch))
     with torch.no_grad(), stream(batch.x.device, "means"):
         names = list(draw(1).sites)

@@ -19,6 +19,10 @@ class Reconstruction(Objective):
 
     def __init__(self, data: Spec, model: Model) -> None:
         super().__init__()
+        if len(model.latents) > 1:
+            raise ConfigError(
+                "objective=reconstruction trains no prior, and several latent variables need one: use elbo"
+            )
         if any(next(part.parameters(), None) is not None for part in model.modules() if isinstance(part, Prior)):
             raise ConfigError("objective=reconstruction trains no prior: use prior=standard, or objective=elbo")
         self.schedules = {}

@@ -1,5 +1,6 @@
 """One latent dimension at a time, from end to end of the prior."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -88,15 +89,14 @@ def _of_example(request: Request, one: Batch, walked: list[Dimension], levels: T
     start, quantiles = posterior_means(model, one), prior_quantiles(model, one, levels)
     values = torch.stack([quantiles[dimension.latent][dimension.index] for dimension in walked])
     c = None if one.c is None else one.c.expand(len(levels), *one.c.shape[1:])
-    walks = (_walk(start, dimension, row) for dimension, row in zip(walked, values, strict=True))
+    walks = (_walk(model.latents, start, dimension, row) for dimension, row in zip(walked, values, strict=True))
     with torch.no_grad():
         return torch.stack([model.decode(walk, c).mean[0] for walk in walks]), values
 
 
-def _walk(start: Values, dimension: Dimension, values: Tensor) -> Values:
+def _walk(latents: Sequence[str], start: Values, dimension: Dimension, values: Tensor) -> Values:
     """Of the latent variable and those that it depends on, [1, T, *Z]."""
-    names = list(start)
-    above = names[: names.index(dimension.latent)]
+    above = latents[: latents.index(dimension.latent)]
     own = along(start[dimension.latent][0, 0], torch.tensor([dimension.index]), values[None])
     return {
         **{name: start[name].expand(1, len(values), *start[name].shape[2:]) for name in above},

@@ -16,10 +16,15 @@ class Single(Model):
     Shape legend: S samples, B batch, Z latent event, X data event.
     """
 
+    latents = ("z",)
+
     def __init__(self, data: Spec, parts: Parts) -> None:
         super().__init__()
-        if parts.latent_dim < 1:
-            raise ConfigError(f"latent_dim={parts.latent_dim}: the latent needs at least 1 dimension")
+        if not isinstance(parts.latent_dim, int):
+            raise ConfigError(
+                f"latent_dim={list(parts.latent_dim)}: structure=single has one latent variable, latent_dim=20; for "
+                "several choose structure=hierarchical, top_down, ladder or dlgm"
+            )
         latent = Spec(Size((parts.latent_dim,)), Real(), condition=data.condition, size=data.size)
         self.likelihood = parts.likelihood(data)
         self.posterior = parts.posterior(latent)
