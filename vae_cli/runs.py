@@ -32,7 +32,7 @@ except ImportError:  # of a PyYAML that was built without libyaml
     from yaml import SafeLoader
 
 SIGNS = ("config.yaml", "status.json")  # files of which a run directory has at least one
-_FORMAT = 3  # of the run directory; raised when older ones can no longer be read
+_FORMAT = 4  # of the run directory; raised when older ones can no longer be read
 _GLANCE = 0.5  # seconds that are longer than `in_use` holds the lock
 _RECORD = "recorded"  # key of config.yaml that is about the run, not part of its config
 

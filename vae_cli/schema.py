@@ -12,6 +12,7 @@ class TrainerConfig:
 
     max_epochs: int = MISSING
     max_steps: int = MISSING
+    patience: int | None = None
     accelerator: str = MISSING
     devices: Any = MISSING
     precision: str = MISSING

@@ -3,7 +3,7 @@
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from vae_cli.callbacks.checkpoints import (
 from vae_cli.callbacks.codes import Codes
 from vae_cli.callbacks.latents import Latents
 from vae_cli.callbacks.layout import add_layout
+from vae_cli.callbacks.patience import Patience, waited_in
 from vae_cli.callbacks.pictures import Pictures
 from vae_cli.callbacks.progress import ProgressBar
 from vae_cli.callbacks.scalars import Scalars
@@ -143,12 +144,14 @@ class _Run:
                 f"then {place.data}): restore the files, or start a new run with init={directory.path}"
             )
         self._first_step, budget = place.step, config.trainer
-        self.spent = place.step >= budget.max_steps > 0 or place.epochs >= budget.max_epochs > 0  # trained enough
+        waited = budget.patience is not None and place.waited >= budget.patience
+        self.spent = waited or place.step >= budget.max_steps > 0 or place.epochs >= budget.max_epochs > 0
         self._logger = TensorBoard(directory.path, purge_step=place.step + 1 if resuming else None)
         self._interruption = Interruption(at_once=lambda: self._write_status("interrupted", "at once"))
         epochs = place.epochs if self.spent else budget.max_epochs  # no more than there are: none is trained
-        self._latents = Latents()
-        self._trainer = _trainer(config, epochs, directory, self._logger, self._latents, self._interruption)
+        self._latents, self._patience = Latents(), Patience(budget.patience)
+        watching = [self._latents, self._patience]
+        self._trainer = _trainer(config, epochs, directory, self._logger, watching, self._interruption)
         self._data.share(self._trainer.global_rank, self._trainer.world_size)
         if place.inside_epoch and place.world != self._trainer.world_size:
             raise ConfigError(
@@ -212,7 +215,14 @@ class _Run:
         figures = self.experiment.figures
         if self.writes:
             directory.write_metrics(
-                {"unit": "nats per example", "weights": weights, "steps": step, "epochs": epochs, "test": figures}
+                {
+                    "unit": "nats per example",
+                    "weights": weights,
+                    "steps": step,
+                    "epochs": epochs,
+                    "waited": self._patience.waited,
+                    "test": figures,
+                }
             )
         return Outcome(directory.path, "finished", step, weights, figures, signal=self._interruption.signal)
 
@@ -281,11 +291,11 @@ def _trainer(
     max_epochs: int,
     directory: RunDirectory,
     logger: TensorBoard,
-    latents: Latents,
+    watching: Sequence[Callback],
     interruption: Interruption,
 ) -> Trainer:
     settings, logs = config.trainer, config.logging
-    callbacks: list[Callback] = [Scalars(logs.every_n_steps), latents]
+    callbacks: list[Callback] = [Scalars(logs.every_n_steps), *watching]
     if logs.pictures_every_n_epochs:
         callbacks += [Pictures(directory.images, logs.pictures_every_n_epochs), Codes(directory.path, directory.images)]
     if _is_first_process() and (logs.progress == "always" or (logs.progress == "auto" and _on_a_terminal())):
@@ -344,9 +354,10 @@ class _Place:
     inside_epoch: bool
     data: str | None
     world: int
+    waited: int  # validations since the best
 
 
-_START = _Place(0, 0, False, None, 1)
+_START = _Place(0, 0, False, None, 1, 0)
 
 
 def _place_in(checkpoint: Path, experiment: Experiment) -> _Place:
@@ -357,7 +368,8 @@ def _place_in(checkpoint: Path, experiment: Experiment) -> _Place:
         progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
         data = content[DataModule.__qualname__]
         inside = progress["started"] > progress["processed"]
-        return _Place(content["global_step"], progress["processed"], inside, data["fingerprint"], data["world"])
+        waited = waited_in(content)
+        return _Place(content["global_step"], progress["processed"], inside, data["fingerprint"], data["world"], waited)
     except (RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{checkpoint} is not a checkpoint of this run: remove it, or restore it") from error
 

@@ -135,7 +135,7 @@ class Checkpoints(Callback):
 
     def _finished(self, trainer: Trainer) -> bool:
         epochs_done = trainer.fit_loop.epoch_progress.current.state_dict()["processed"]
-        return epochs_done == trainer.max_epochs or trainer.global_step == self._max_steps
+        return trainer.should_stop or epochs_done == trainer.max_epochs or trainer.global_step == self._max_steps
 
     def _save(self, trainer: Trainer, name: str) -> None:
         """Write a checkpoint; no event up to its step may be lost once it stands.

@@ -48,6 +48,12 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
     for key in ("max_epochs", "max_steps"):
         if (value := config.trainer[key]) < 1 and value != -1:
             raise ConfigError(f"trainer.{key}={value}: 1 or more, or -1 for no limit")
+    if (patience := config.trainer.patience) is not None and patience < 1:
+        raise ConfigError(f"trainer.patience={patience}: 1 or more, or null for no end before the budget's")
+    if config.trainer.patience is not None and config.logging.validate_every_n_epochs == 0:
+        raise ConfigError(
+            f"trainer.patience={config.trainer.patience} waits for validations: logging.validate_every_n_epochs=1"
+        )
     if config.trainer.max_epochs == config.trainer.max_steps == -1:
         raise ConfigError("trainer.max_epochs=-1 trainer.max_steps=-1: training would never end; set one of them")
     for key in ("every_n_steps", "checkpoint_every_n_steps"):

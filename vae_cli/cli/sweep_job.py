@@ -48,8 +48,7 @@ def _recorded(
     config: DictConfig, directory: RunDirectory, hydra_config: HydraConf, begin: Callable[[], "Outcome"]
 ) -> "Outcome | None":
     """How the job ended, None where it did not; its status says why."""
-    budget = config.trainer.max_epochs, config.trainer.max_steps
-    if state_of(directory) == "finished" and is_spent(directory, *budget):
+    if state_of(directory) == "finished" and is_spent(directory, config.trainer):
         return None  # since the sweep looked
     try:
         _take_place(config, hydra_config)

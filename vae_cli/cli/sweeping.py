@@ -245,10 +245,10 @@ def _retry(master: DictConfig) -> bool:
 def _is_to_do(folder: SweepFolder, one: _Asked, retry: bool) -> bool:
     if one.config is None:
         return False
-    run, budget = folder.run(one.job), one.config.trainer
+    run = folder.run(one.job)
     state = state_of(run)
     if state == "finished":
-        return not is_spent(run, budget.max_epochs, budget.max_steps)
+        return not is_spent(run, one.config.trainer)
     return state in ("waiting", "interrupted", "killed") or (state == "failed" and retry)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 from filelock import FileLock
+from omegaconf import DictConfig
 
 from vae_cli import __version__
 from vae_cli.errors import ConfigError
@@ -125,10 +126,11 @@ def state_of(run: RunDirectory) -> str:
     return "killed" if state == "running" else state
 
 
-def is_spent(run: RunDirectory, max_epochs: int, max_steps: int) -> bool:
-    """Whether a finished run trained for that budget, -1 for no limit."""
+def is_spent(run: RunDirectory, budget: DictConfig) -> bool:
+    """Whether a finished run trained for that budget: `max_epochs` and `max_steps`, -1 for no limit, and `patience`."""
     metrics = run.metrics()
-    return metrics["epochs"] >= max_epochs > 0 or metrics["steps"] >= max_steps > 0
+    waited = budget.patience is not None and metrics["waited"] >= budget.patience
+    return waited or metrics["epochs"] >= budget.max_epochs > 0 or metrics["steps"] >= budget.max_steps > 0
 
 
 def _content(job: Job) -> dict[str, Any]:
