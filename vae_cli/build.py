@@ -7,7 +7,7 @@ import torch
 import yaml
 from omegaconf import DictConfig
 
-from vae_cli.data.base import Data
+from vae_cli.data.base import Data, Source
 from vae_cli.data.binarize import binarize, resolve
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError, is_out_of_memory
@@ -48,7 +48,8 @@ def build_data(config: DictConfig) -> DataModule:
         ConfigError: where files are missing or damaged, or the likelihood cannot model the data.
 
     """
-    source = made(config.dataset.source, "dataset.source")
+    source: Source = made(config.dataset.source, "dataset.source")
+    source.check_trainable()
     likelihood = target_of(config.likelihood)
     config.dataset.binarize = resolve(config.dataset.binarize, source.support, likelihood.models)
     data = binarize(source, config.dataset.binarize)
