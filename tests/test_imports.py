@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "vae_cli"
 LAYERS = [
-    {"errors", "files", "allocator", "canvas", "schema"},
+    {"errors", "files", "allocator", "canvas", "schema", "progress"},
     {"types", "making"},
     {"shapes", "schedules", "noise", "distributions"},
     {"networks"},
@@ -25,7 +25,8 @@ LAYERS = [
     {"callbacks", "loop"},
     {"build", "runs"},
     {"loading"},
-    {"training", "sweeps", "evaluation"},
+    {"reuse"},
+    {"training", "sweeps", "evaluation", "encoding", "exporting"},
     {"listing"},
     {"cli"},
 ]

@@ -223,6 +223,11 @@ class Condition(ABC):
 
     size: Size | None  # shape of one c; None = no condition
     reads: str | None  # the field of a batch that c is made of
+    words: str | None  # what c is, for users
+
+    @abstractmethod
+    def check(self, data: Spec) -> None:
+        """ConfigError where c cannot be made of other data than that of training."""
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Batch:

@@ -1,0 +1,83 @@
+"""Encoder and decoder as programs of torch.export, which run where torch is and nothing of ours.
+
+Shape legend: N examples, Z latent event, X data event.
+"""
+
+from collections.abc import Mapping
+from traceback import walk_tb
+
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram, export
+
+from vae_cli.distributions.parameters import parameters_of, posterior_of
+from vae_cli.errors import ConfigError
+from vae_cli.noise import still
+from vae_cli.types import Batch, Head, Model, Network, Prior
+
+
+class Encoder(nn.Module):
+    """X [N, *X], c [N, *C] -> the parameters of every posterior, `<name>_mean` [N, *Z] and more.
+
+    A latent variable below another is given the mean of that one.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> dict[str, Tensor]:
+        """By names, which are those of `vae-encode`."""
+        with still():
+            sites = self.model(Batch(x, c=c)).sites
+        return {f"{name}_{key}": value for name, site in sites.items() for key, value in posterior_of(site).items()}
+
+
+class Decoder(nn.Module):
+    """Z [N, *Z], c [N, *C] -> `mean` [N, *X] of p(x | z) and its other parameters."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> dict[str, Tensor]:
+        """By names."""
+        px = self.model.decode(z.unsqueeze(0), c)
+        return {name: value[0] for name, value in {"mean": px.mean, **parameters_of(px)}.items()}
+
+
+def program(part: nn.Module, example: Mapping[str, Tensor]) -> ExportedProgram:
+    """What `part` makes of any number of examples.
+
+    It is traced twice: the first pass also computes what the outputs do not need (an encoder's pass decodes), and the
+    second has neither that nor its weights.
+
+    Args:
+        example: inputs by name, with 2 examples or more; the file keeps them.
+
+    Raises:
+        ConfigError: where torch.export cannot follow a part; it names the part.
+
+    """
+    inputs = tuple(example.values())
+    shapes = {name: {0: Dim("examples", min=1)} for name in example}
+    try:
+        traced = export(part, inputs, dynamic_shapes=shapes).module()
+    except Exception as error:  # torch.export raises errors of every type for code that it cannot follow
+        raise ConfigError(f"{_named(error, part)} cannot be exported: {_reason(error)}") from error
+    traced.graph.eliminate_dead_code()
+    traced.delete_all_unused_submodules()
+    for node in traced.graph.nodes:
+        node.meta.pop("stack_trace", None)  # places on this machine
+    traced.recompile()
+    return export(traced, inputs, dynamic_shapes=shapes)
+
+
+def _named(error: BaseException, part: nn.Module) -> str:
+    """The innermost part of the model in which it was raised."""
+    owners = [frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__)]
+    inner = [owner for owner in owners if isinstance(owner, Network | Head | Prior | Model)]
+    return f"{type([part, *inner][-1]).__name__} (of the {type(part).__name__.lower()})"
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
