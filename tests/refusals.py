@@ -8,7 +8,7 @@ from conftest import command
 COMMON = {
     "": "run: name the folder of a run, vae-",
     "run=nowhere": "run=nowhere: there is no such folder",
-    "run=run/images": "run/images is not a run directory: it has no config.yaml",
+    "run=run/checkpoints": "run/checkpoints is not a run directory: it has no config.yaml",
     "run=run checkpoint=first": "checkpoint=first: best or last",
     "run=run trust=mine": "trust=mine: a list is needed",
     "run=run chekpoint=last": "unknown key 'chekpoint'; did you mean checkpoint?",

@@ -63,6 +63,13 @@ def test_a_module_imports_only_from_below(path):
         ("eval", ["--help"]),
         ("eval", ["run=nowhere"]),
         ("eval", ["run=.", "metrics=[mig]"]),
+        ("encode", ["--help"]),
+        ("encode", ["run=nowhere"]),
+        ("encode", ["run=.", "out=codes.csv"]),
+        ("encode", ["run=.", "dataset=digits", "dataset.path=x"]),
+        ("export", ["--help"]),
+        ("export", ["run=nowhere"]),
+        ("export", ["run=.", "out=nowhere/export"]),
     ],
 )
 def test_torch_is_not_imported_before_a_config_is_good(command, arguments, tmp_path):

@@ -3,7 +3,10 @@
 Shape legend: N examples, Z latent event, X data event.
 """
 
-from collections.abc import Mapping
+import io
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
 from traceback import walk_tb
 
 from torch import Tensor, nn
@@ -61,9 +64,11 @@ def program(part: nn.Module, example: Mapping[str, Tensor]) -> ExportedProgram:
     inputs = tuple(example.values())
     shapes = {name: {0: Dim("examples", min=1)} for name in example}
     try:
-        traced = export(part, inputs, dynamic_shapes=shapes).module()
+        with _quiet():
+            traced = export(part, inputs, dynamic_shapes=shapes).module()
     except Exception as error:  # torch.export raises errors of every type for code that it cannot follow
-        raise ConfigError(f"{_named(error, part)} cannot be exported: {_reason(error)}") from error
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ConfigError(f"{_named(error, part)} cannot be exported: {reason}") from error
     traced.graph.eliminate_dead_code()
     traced.delete_all_unused_submodules()
     for node in traced.graph.nodes:
@@ -72,12 +77,21 @@ def program(part: nn.Module, example: Mapping[str, Tensor]) -> ExportedProgram:
     return export(traced, inputs, dynamic_shapes=shapes)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Where it fails, torch.export logs and prints what it had traced: pages, for whoever works on it."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
 def _named(error: BaseException, part: nn.Module) -> str:
-    """The innermost part of the model in which it was raised."""
+    """The innermost part of the model in which it was raised, by its name there and its class."""
     owners = [frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__)]
-    inner = [owner for owner in owners if isinstance(owner, Network | Head | Prior | Model)]
-    return f"{type([part, *inner][-1]).__name__} (of the {type(part).__name__.lower()})"
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    inner = [owner for owner in owners if isinstance(owner, Network | Head | Prior)]
+    names = {module: name.removeprefix("model.") for name, module in part.named_modules()}
+    return f"{names[inner[-1]]} ({type(inner[-1]).__name__})" if inner else f"the {type(part).__name__.lower()}"
