@@ -98,6 +98,7 @@ BAD = {
     **OWN_DATA,
     "run=run metrics=[mig]": "metrics=[mig]: choose some of likelihood",
     "run=run metrics=[]": "metrics=[]: choose some of",
+    "run=run metrics=[latents] latents=5": "latents=5: this is no single value",
     "run=run metrics=3": "metrics=3: a list is needed",
     "run=run split=all": "split=all: choose one of train, val, test",
     "run=run examples=0": "examples=0: 1 or more",

@@ -27,7 +27,7 @@ class EncodeConfig(ComputingConfig):
 
 def main() -> None:
     """Entry point of `vae-encode`."""
-    run_finished("encode", EncodeConfig, _encode)
+    run_finished("encode", EncodeConfig, _encode, groups=["dataset"])
 
 
 def _encode(config: DictConfig) -> int:

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,11 +39,18 @@ class ComputingConfig(FinishedConfig):
     progress: str = MISSING
 
 
-def run_finished(name: str, schema: type[FinishedConfig], work: Callable[[DictConfig], int]) -> None:
-    """The command `vae-<name>`: composes `conf/<name>.yaml` with what was typed, checks it, works, and exits."""
+def run_finished(
+    name: str, schema: type[FinishedConfig], work: Callable[[DictConfig], int], groups: Collection[str] = ()
+) -> None:
+    """The command `vae-<name>`: composes `conf/<name>.yaml` with what was typed, checks it, works, and exits.
+
+    Args:
+        groups: of `conf/`, of which the command takes a choice.
+
+    """
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
     signal.signal(signal.SIGTERM, _end)
-    run_command(lambda: _command(name, work), name)
+    run_command(lambda: _command(name, work, groups), name)
 
 
 def _end(number: int, _frame: object) -> None:
@@ -51,10 +58,10 @@ def _end(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
 
-def _command(name: str, work: Callable[[DictConfig], int]) -> int:
+def _command(name: str, work: Callable[[DictConfig], int], groups: Collection[str]) -> int:
     if {"-m", "--multirun"} & set(sys.argv[1:]):
         raise ConfigError(f"-m: vae-{name} has no sweeps; leave it out")
-    check_choices(sys.argv[1:])
+    check_choices(sys.argv[1:], groups)
     refuse_added(overrides_of(sys.argv[1:]), groups=())
     composed: list[DictConfig] = []  # stays empty after --help
     hydra.main(version_base="1.3", config_path="pkg://vae_cli.conf", config_name=name)(composed.append)()
