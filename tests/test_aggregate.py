@@ -7,9 +7,9 @@ import torch
 from torch.distributions import Independent, MultivariateNormal, Normal
 
 from vae_cli.distributions.marginals import normal_marginals
-from vae_cli.evaluation.subject import silent
 from vae_cli.metrics.active import active_units
 from vae_cli.metrics.aggregate import aggregate
+from vae_cli.progress import silent
 
 PLENTY = 2**30
 

@@ -202,7 +202,7 @@ BAD = {
     "dataset=mnist dataset.root=5": "dataset.source.folder.root=5: a word or null is needed",
     "dataset=mnist dataset.source.folder.mirrors=http://a": "dataset.source.folder.mirrors=http://a: a list is needed",
     "dataset=mnist dataset.root=/dev/null/data": "cannot be written there (Not a directory): put the file there",
-    "dataset.source.val=0": "1797 examples cannot be split into 1617 for training, 0 for validation",
+    "dataset.source.val=0": "training, validation and test have 1617 / 0 / 180 examples: each needs",
     "dataset=arrays": "dataset=arrays needs dataset.path=<file>",
     "dataset=arrays dataset.path=nowhere": "nowhere: there is no such file or folder",
     "dataset=image_folder": "dataset=image_folder needs dataset.path=<folder>",

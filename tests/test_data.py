@@ -119,16 +119,24 @@ def test_each_split_is_frozen_with_noise_of_its_own():
         assert abs(float(((one - 0.5) * (other - 0.5)).mean())) < 5 * 0.25 / 2000**0.5
 
 
-@pytest.mark.parametrize(
-    ("train", "val", "message"),
-    [
-        (Rows(torch.zeros(9, 2)), Rows(torch.zeros(9, 3)), "different shapes"),
-        (Rows(torch.zeros(9, 2)), Rows(torch.zeros(0, 2)), "each needs at least one"),
-    ],
-)
-def test_splits_must_fit_together(train, val, message):
-    with pytest.raises(ConfigError, match=message):
-        Source(train, val, train, Real())
+def test_splits_must_fit_together():
+    rows, others = Rows(torch.zeros(9, 2)), Rows(torch.zeros(9, 3))
+    with pytest.raises(ConfigError, match="different shapes"):
+        Source(rows, others, rows, Real())
+    with pytest.raises(ConfigError, match="there are no training examples"):
+        Source(rows.take(torch.arange(0)), rows, rows, Real())
+
+
+def test_a_few_examples_can_be_read_and_not_trained_on(tmp_path):
+    """Three of them, with a label and a value of a factor beyond their number."""
+    x = np.arange(6, dtype=np.uint8).reshape(3, 2)
+    np.savez(tmp_path / "few.npz", x=x, y=np.array([9, 0, 3]), factors=np.full((3, 1), 7))
+    found = arrays(path=str(tmp_path / "few.npz"), workers=None, val=0.1, test=0.1)
+    data = binarize(found, "dynamic")
+    assert [len(split.rows) for split in (data.train, data.val, data.test)] == [3, 0, 0]
+    assert (data.spec.classes, data.spec.factors) == (10, (Factor("factor_0", 8),))
+    with pytest.raises(ConfigError, match="have 3 / 0 / 0 examples: each needs at least one"):
+        found.check_trainable()
 
 
 def test_labels_must_fit_the_examples():
@@ -136,7 +144,10 @@ def test_labels_must_fit_the_examples():
         Rows(torch.zeros(9, 2), torch.zeros(8))
     rows = Rows(torch.zeros(9, 2), torch.full((9,), 10**9))
     with pytest.raises(ConfigError, match="number the classes 0, 1"):
-        Source(rows, rows, rows, Real()).spec()
+        Source(rows, rows, rows, Real()).check_trainable()
+    rows = Rows(torch.zeros(9, 2), factors=torch.full((9, 1), 30))
+    with pytest.raises(ConfigError, match="highest value of size is 30 among 27 examples"):
+        Source(rows, rows, rows, Real(), (Factor("size", 31),)).check_trainable()
 
 
 def test_static_freezes_training_too():
@@ -366,7 +377,7 @@ def test_factors_keep_their_names_and_follow_their_examples(tmp_path):
         ({"x": np.array([{}, {}], object)}, "without pickles"),
         ({"x": np.zeros((9, 2)), "y": np.full(9, 2**64 - 1, np.uint64)}, "from 18446744073709551615"),
         ({"x": np.zeros((9, 2)), "y": np.array(list("abcabcabc"))}, r"np.unique\(y, return_inverse=True\)"),
-        ({"x": np.zeros((9, 2)), "factors": np.full((9, 1), 9)}, r"from 9 to 9; .* \(9\) are needed"),
+        ({"x": np.zeros((9, 2)), "factors": np.full((9, 1), 2**31)}, "from 2147483648 to 2147483648; whole numbers"),
         ({"x": np.zeros((9, 2)), "factors": np.zeros((9, 0), int)}, r"factors has shape \(9, 0\)"),
         ({"x": np.zeros((9, 2)), "labels": np.zeros(9, int)}, "holds x, labels, and no one reads labels"),
         ({"x": np.full((9, 1, 4, 4), 7.0)}, r"save x.astype\(np.uint8\), or x / 255"),

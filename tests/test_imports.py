@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "vae_cli"
 LAYERS = [
-    {"errors", "files", "allocator", "canvas", "schema"},
+    {"errors", "files", "allocator", "canvas", "schema", "progress"},
     {"types", "making"},
     {"shapes", "schedules", "noise", "distributions"},
     {"networks"},
@@ -25,7 +25,8 @@ LAYERS = [
     {"callbacks", "loop"},
     {"build", "runs"},
     {"loading"},
-    {"training", "sweeps", "evaluation"},
+    {"reuse"},
+    {"training", "sweeps", "evaluation", "encoding", "exporting"},
     {"sampling"},
     {"listing"},
     {"cli"},
@@ -65,6 +66,13 @@ def test_a_module_imports_only_from_below(path):
         ("eval", ["run=.", "metrics=[mig]"]),
         ("sample", ["--help"]),
         ("sample", ["run=.", "what=picture"]),
+        ("encode", ["--help"]),
+        ("encode", ["run=nowhere"]),
+        ("encode", ["run=.", "out=codes.csv"]),
+        ("encode", ["run=.", "dataset=digits", "dataset.path=x"]),
+        ("export", ["--help"]),
+        ("export", ["run=nowhere"]),
+        ("export", ["run=.", "out=nowhere/export"]),
     ],
 )
 def test_torch_is_not_imported_before_a_config_is_good(command, arguments, tmp_path):

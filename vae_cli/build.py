@@ -7,8 +7,9 @@ import torch
 import yaml
 from omegaconf import DictConfig, ListConfig
 
-from vae_cli.data.base import Data
+from vae_cli.data.base import Data, Source
 from vae_cli.data.binarize import binarize, resolve
+from vae_cli.data.described import VALUES, in_words
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError, is_out_of_memory
 from vae_cli.experiment import Experiment
@@ -31,12 +32,10 @@ from vae_cli.types import (
     OptimizerFactory,
     Parts,
     PriorFactory,
-    Real,
     Spec,
     StructureFactory,
     Support,
     Terms,
-    Tokens,
     UnitInterval,
 )
 
@@ -48,20 +47,21 @@ def build_data(config: DictConfig) -> DataModule:
         ConfigError: where files are missing or damaged, or the likelihood cannot model the data.
 
     """
-    source = made(config.dataset.source, "dataset.source")
+    source: Source = made(config.dataset.source, "dataset.source")
+    source.check_trainable()
     likelihood = target_of(config.likelihood)
     config.dataset.binarize = resolve(config.dataset.binarize, source.support, likelihood.models)
     data = binarize(source, config.dataset.binarize)
     _check_likelihood(data, source.support, likelihood)
-    sizes = {key: config.dataset[key] for key in ("batch_size", "eval_batch_size")}
-    check_types(DataModule, sizes, "dataset")
     condition: Condition = made(config.condition, "condition")(data.spec)
-    return DataModule(
-        data.conditioned(condition.size),
-        condition,
-        **sizes,
-        seed=config.seed,
-    )
+    return loaded(data.conditioned(condition.size), condition, config.dataset, config.seed)
+
+
+def loaded(data: Data, condition: Condition, dataset: DictConfig, seed: int) -> DataModule:
+    """The data in batches of the sizes that its node says."""
+    sizes = {key: dataset[key] for key in ("batch_size", "eval_batch_size")}
+    check_types(DataModule, sizes, "dataset")
+    return DataModule(data, condition, **sizes, seed=seed)
 
 
 def build_model(config: DictConfig, data: Spec) -> Model:
@@ -176,9 +176,9 @@ def _check_likelihood(data: Data, stored: Support, likelihood: type[Head]) -> No
         advice += ", or dataset.binarize=dynamic"
     if type(stored) in likelihood.models:
         advice += ", or dataset.binarize=none"
-    wanted = " or ".join(_plural(kind) for kind in likelihood.models)
+    wanted = " or ".join(VALUES[kind] for kind in likelihood.models)
     names = [name for name, head in _likelihoods().items() if head is likelihood] or [likelihood.__name__]
-    raise ConfigError(f"likelihood={names[0]} models {wanted}, and this data set holds {_describe(support)}: {advice}")
+    raise ConfigError(f"likelihood={names[0]} models {wanted}, and this data set holds {in_words(support)}: {advice}")
 
 
 def _latent_dim(typed: int | ListConfig, data: Spec) -> int | tuple[int, ...]:
@@ -193,23 +193,6 @@ def _latent_dim(typed: int | ListConfig, data: Spec) -> int | tuple[int, ...]:
                 f"use latent_dim={coordinates} or less"
             )
     return sizes if isinstance(typed, ListConfig) else typed
-
-
-def _plural(kind: type) -> str:
-    names = {
-        Binary: "0 and 1",
-        UnitInterval: "values in [0, 1]",
-        Levels: "grey levels",
-        Tokens: "tokens",
-        Real: "real numbers",
-    }
-    return names[kind]
-
-
-def _describe(support: Support) -> str:
-    if isinstance(support, Levels | Tokens):
-        return f"{support.count} {_plural(type(support))}"
-    return _plural(type(support))
 
 
 def _likelihoods() -> dict[str, type[Head]]:

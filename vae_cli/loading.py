@@ -72,7 +72,7 @@ class Run:
         self.directory, self.config, self.data, self.weights = directory, config, data, weights
         self.device = torch.device(device, torch.cuda.current_device()) if device == "cuda" else torch.device(device)
         self.bounds: bool = target_of(config.objective).bounds  # False for autoencoders, which have no prior
-        self._condition: Condition = made(config.condition, "condition")(data)
+        self.condition: Condition = made(config.condition, "condition")(data)
         with torch.random.fork_rng(devices=[]):
             self.model: Model = build_model(config, data)
         _load(self.model, weights, directory.path)
@@ -81,7 +81,7 @@ class Run:
     @property
     def reads(self) -> str | None:
         """What its condition is made of: `y`, `factors`, or None."""
-        return self._condition.reads
+        return self.condition.reads
 
     def batch(self, x: Values, y: Values | None = None, factors: Values | None = None) -> Batch:
         """Examples as the model takes them, x [B, *X].
@@ -187,9 +187,9 @@ class Run:
             if one is not None and len(one) != len(x):
                 raise ConfigError(f"{len(x)} examples have {len(one)} rows of {name}")
         batch = Batch(x, known[0], factors=known[1])
-        if self._condition.reads is not None and getattr(batch, self._condition.reads) is None:
-            raise ConfigError(f"this model was trained with a condition: {self._condition.reads} is needed")
-        return self._condition(batch)
+        if self.condition.reads is not None and getattr(batch, self.condition.reads) is None:
+            raise ConfigError(f"this model was trained with a condition: {self.condition.reads} is needed")
+        return self.condition(batch)
 
 
 def load_run(

@@ -84,6 +84,18 @@ class replay(TorchFunctionMode):  # noqa: N801
         return func(*args, **(kwargs or {}))
 
 
+class still(TorchFunctionMode):  # noqa: N801
+    """Normal noise is zero: each latent variable is given the mean of those above it."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func not in _DRAWS:
+            return func(*args, **(kwargs or {}))
+        assert func is Tensor.normal_, f"{func.__name__} has no mean"
+        return torch.zeros_like(args[0])
+
+
 def digests(batch: Batch) -> list[str]:
     """A name of each example by what it holds (x and c): two that are alike have the same."""
     parts = [field.flatten(1).cpu().numpy() for field in (batch.x, batch.c) if field is not None]

@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vae_cli import __version__
 from vae_cli.errors import ConfigError, InUseError
 from vae_cli.files import replacing
-from vae_cli.schema import PARTS, TrainConfig
+from vae_cli.schema import PARTS, TrainConfig, check_latent_dim
 
 try:
     from yaml import CSafeLoader as SafeLoader  # seven times as fast
@@ -167,6 +167,7 @@ def _typed(config: DictConfig) -> DictConfig:
     for part in PARTS:
         if not isinstance(typed.get(part), DictConfig):
             raise ValueError(f"it describes no {part}")
+    check_latent_dim(typed.latent_dim)
     return typed
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING
+from omegaconf import MISSING, ListConfig
 
 
 @dataclass
@@ -45,6 +45,13 @@ PARTS = (
     "optimizer",
     "lr_schedule",
 )
+
+
+def check_latent_dim(value: Any) -> None:
+    """ValueError for what is neither a whole number nor a list of them."""
+    sizes = list(value) if isinstance(value, ListConfig) else [value]
+    if not sizes or not all(isinstance(size, int) and not isinstance(size, bool) for size in sizes):
+        raise ValueError(f"latent_dim={value}: a whole number is needed, or a list of them, [40,20]")
 
 
 @dataclass

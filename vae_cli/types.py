@@ -4,7 +4,7 @@ Shape legend: S samples, B batch, Z latent event, X data event; always in that o
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -80,7 +80,13 @@ class Batch(NamedTuple):
     factors: Tensor | None = None  # [B, F], values of the known factors
     mask: Tensor | None = None  # [B, *X], 1 = counted by the likelihood (padding, given quadrants, missing values)
 
-    def part(self, rows: slice) -> "Batch":
+    @staticmethod
+    def joined(batches: "Sequence[Batch]") -> "Batch":
+        """The examples of several, one after another."""
+        fields = zip(*batches, strict=True)
+        return Batch(*(None if parts[0] is None else torch.cat(parts) for parts in fields))  # pyright: ignore[reportArgumentType]
+
+    def part(self, rows: slice | Tensor) -> "Batch":
         """Some of the examples."""
         return Batch(*(None if field is None else field[rows] for field in self))  # pyright: ignore[reportArgumentType]
 
@@ -247,6 +253,11 @@ class Condition(ABC):
 
     size: Size | None  # shape of one c; None = no condition
     reads: str | None  # the field of a batch that c is made of
+    words: str | None  # what c is, for users
+
+    @abstractmethod
+    def check(self, data: Spec) -> None:
+        """ConfigError where c cannot be made of other data than that of training."""
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Batch:

@@ -12,8 +12,11 @@ from vae_cli.errors import ConfigError
 _PRESETS = ("model", "experiment", "search")  # without them, the axes are as the root says
 
 
-def check_choices(arguments: list[str]) -> None:
+def check_choices(arguments: list[str], groups: Collection[str]) -> None:
     """Refuse what Hydra itself would refuse with an error of its insides.
+
+    Args:
+        groups: of the command.
 
     Raises:
         ConfigError: where a group is given a number, a list or null instead of the name of a choice, or a key is taken
@@ -25,7 +28,7 @@ def check_choices(arguments: list[str]) -> None:
         key = override.key_or_group
         if override.is_delete() and not key.startswith("hydra") and key not in _PRESETS:
             raise ConfigError(f"{word}: every key is needed; set another value")
-        if (key in groups() or key.startswith("hydra/")) and not override.is_delete() and not _are_names(override):
+        if (key in groups or key.startswith("hydra/")) and not override.is_delete() and not _are_names(override):
             raise ConfigError(f"{word}: the name of a choice is needed; --help shows them all")
 
 

@@ -5,24 +5,23 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig
 
-from vae_cli.cli.finished import FinishedConfig, for_every_run, run_finished
+from vae_cli.cli.finished import ComputingConfig, for_every_run, run_finished
 from vae_cli.cli.looping import shown
 from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory
 
 GROUPS = ("likelihood", "latents", "disentanglement", "clustering", "probes")
-_PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass
-class EvalConfig(FinishedConfig):
+class EvalConfig(ComputingConfig):
     """Root of `vae-eval`."""
 
     metrics: list[str] = field(default_factory=list)
     split: str = MISSING
     examples: int | None = None
-    precision: str = MISSING
     memory: int = MISSING
+    dataset: Any = MISSING
     likelihood: Any = MISSING
     latents: Any = MISSING
     disentanglement: Any = MISSING
@@ -39,10 +38,6 @@ def _evaluate(config: DictConfig) -> int:
     unknown = [name for name in config.metrics if name not in GROUPS]
     if unknown or not config.metrics:
         raise ConfigError(f"metrics=[{','.join(config.metrics)}]: choose some of {', '.join(GROUPS)}")
-    if config.precision not in _PRECISIONS:
-        raise ConfigError(f"precision={config.precision}: choose one of {', '.join(_PRECISIONS)}")
-    if config.memory < 1:
-        raise ConfigError(f"memory={config.memory}: megabytes, 1 or more")
     return for_every_run(config, _judge)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from vae_cli.cli.choices import overrides_of
-from vae_cli.cli.finished import FinishedConfig, for_every_run, run_finished
+from vae_cli.cli.finished import ComputingConfig, for_every_run, run_finished
 from vae_cli.cli.looping import shown
 from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory
@@ -26,7 +26,7 @@ KINDS = {
 
 
 @dataclass
-class SampleConfig(FinishedConfig):
+class SampleConfig(ComputingConfig):
     """Root of `vae-sample`."""
 
     what: Any = MISSING
@@ -35,6 +35,7 @@ class SampleConfig(FinishedConfig):
     temperature: float = MISSING
     labels: list[int] = field(default_factory=list)
     out: str | None = None
+    dataset: Any = MISSING
     samples: Any = MISSING
     reconstructions: Any = MISSING
     traversals: Any = MISSING

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vae_cli.cli.choices import refuse_added
 from vae_cli.errors import ConfigError
-from vae_cli.schema import TrainConfig
+from vae_cli.schema import TrainConfig, check_latent_dim
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 _MATMUL_PRECISIONS = ("highest", "high", "medium")
@@ -42,7 +42,10 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
         for key in map(str, node):
             if not OmegaConf.is_interpolation(node, key) and isinstance(value := node[key], int) and value >= 2**63:
                 raise ConfigError(f"{prefix}{key}={value}: a number below 2 to the power of 63")
-    _check_latent_dim(config.latent_dim)
+    try:
+        check_latent_dim(config.latent_dim)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     if config.seed < 0:
         raise ConfigError(f"seed={config.seed}: 0 or more")
     for key in ("max_epochs", "max_steps"):
@@ -89,12 +92,6 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
     for key in _READ_BY_PARTS:
         if key in given and f"${{{key}}}" not in text:
             raise ConfigError(f"{key} was given, and no part of this model reads it: leave it out")
-
-
-def _check_latent_dim(value: Any) -> None:
-    sizes = list(value) if isinstance(value, ListConfig) else [value]
-    if not sizes or not all(isinstance(size, int) and not isinstance(size, bool) for size in sizes):
-        raise ConfigError(f"latent_dim={value}: a whole number is needed, or a list of them, [40,20]")
 
 
 def _check_devices(devices: Any) -> None:

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from vae_cli.cli import sweeping
-from vae_cli.cli.choices import check_choices
+from vae_cli.cli.choices import check_choices, groups
 from vae_cli.cli.continuing import continued_config, continuing_arguments
 from vae_cli.cli.errors import is_users, print_error, run_command, say_no_more
 from vae_cli.cli.recipe import check_job, chosen
@@ -48,7 +48,7 @@ def main() -> None:
 def _command() -> int:
     global _place
     sys.argv[1:], _place = continuing_arguments(sys.argv[1:])
-    check_choices(sys.argv[1:])
+    check_choices(sys.argv[1:], groups())
     sys.argv[1:] = sweeping.sweep_arguments(sys.argv[1:])
     hydra.main(version_base="1.3", config_path="pkg://vae_cli.conf", config_name=_CONFIG)(job)()
     return _status or sweeping.status

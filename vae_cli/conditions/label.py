@@ -21,9 +21,15 @@ class Label(Condition):
                 "condition=label needs labels and this data set has none: choose condition=none "
                 "or a labelled data set (digits, mnist, fashion_mnist, omniglot, an npz with `y`, pictures in folders)"
             )
-        self.reads = "y"
+        self.reads, self.words = "y", f"the label 0 .. {data.classes - 1} as a one-hot vector"
         self._classes = data.classes
         self.size = Size((data.classes,))
+
+    def check(self, data: Spec) -> None:
+        """ConfigError where other data has no labels, or labels beyond those of training."""
+        if data.classes is None or data.classes > self._classes:
+            found = "no labels" if data.classes is None else f"labels 0 .. {data.classes - 1}"
+            raise ConfigError(f"this model's condition is {self.words}, and this data set has {found}")
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch with c filled in."""

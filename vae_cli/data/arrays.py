@@ -45,8 +45,9 @@ def arrays(*, path: str | None, workers: int | None, val: float, test: float) ->
     else:
         store, support = open_npy(found["x"])
         examples = all_of(store, y, factors, workers)
-    return Source(
-        *fraction_split(examples, val, test),
+    return Source.of(
+        examples,
+        fraction_split(len(examples), val, test),
         support=support,
         factors=() if factors is None else factors_of(factors, names),
     )
@@ -162,7 +163,7 @@ def _held(place: Path, x: np.ndarray, y: Tensor | None, factors: Tensor | None) 
 def _labels(place: Path, y: np.ndarray, examples: int) -> Tensor:
     if y.shape != (examples,):
         raise ConfigError(f"dataset.path={place}: y has shape {y.shape}; one label for each of the {examples} examples")
-    return _numbered(place, "y", y, examples)
+    return _numbered(place, "y", y)
 
 
 def _factors(place: Path, found: dict[str, np.ndarray]) -> tuple[Tensor | None, Sequence[str] | None]:
@@ -177,15 +178,18 @@ def _factors(place: Path, found: dict[str, np.ndarray]) -> tuple[Tensor | None, 
     columns = 0 if factors is None else factors.shape[1]
     if names is not None and (len(names) != columns or len(set(names)) < columns):
         raise ConfigError(f"dataset.path={place}: factor_names holds {names}; {columns} different names, one a column")
-    return None if factors is None else _numbered(place, "factors", factors, examples), names
+    return None if factors is None else _numbered(place, "factors", factors), names
 
 
-def _numbered(place: Path, name: str, values: np.ndarray, examples: int) -> Tensor:
+_MOST = 2**31  # classes, or values of a factor: what is more numbers none
+
+
+def _numbered(place: Path, name: str, values: np.ndarray) -> Tensor:
     """Labels or factors as int64; ConfigError where they are not 0, 1, ... up to a number that can be classes."""
-    if not np.issubdtype(values.dtype, np.integer) or values.min() < 0 or int(values.max()) >= examples:
+    if not np.issubdtype(values.dtype, np.integer) or values.min() < 0 or int(values.max()) >= _MOST:
         ends = f", from {values.min()} to {values.max()}" if np.issubdtype(values.dtype, np.number) else ""
         raise ConfigError(
-            f"dataset.path={place}: {name} is of type {values.dtype}{ends}; whole numbers 0, 1, ... below the number "
-            f"of examples ({examples}) are needed, as np.unique({name}, return_inverse=True)[1] gives for one column"
+            f"dataset.path={place}: {name} is of type {values.dtype}{ends}; whole numbers 0, 1, ... are needed, as "
+            f"np.unique({name}, return_inverse=True)[1] gives for one column"
         )
     return torch.from_numpy(values.astype(np.int64))

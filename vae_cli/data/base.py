@@ -7,7 +7,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self, TypeVar
+from typing import Self
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from vae_cli.errors import ConfigError
 from vae_cli.types import Binary, Factor, Levels, Real, Spec, Support, UnitInterval
 
 Read = Callable[[Tensor, torch.Generator], Tensor]  # stored rows [B, *X], noise -> x [B, *X] in float32
+Places = tuple[Tensor, Tensor, Tensor]  # of training, validation and test examples in the files, each [N]
 
 
 class Examples(ABC):
@@ -65,9 +66,6 @@ class Examples(ABC):
     @abstractmethod
     def checksum(self, before: int) -> int:
         """Changes when a stored value or the order changes; `before` is that of what came before."""
-
-
-E = TypeVar("E", bound=Examples)
 
 
 @dataclass(frozen=True)
@@ -150,28 +148,44 @@ class Source:
     test: Examples
     support: Support
     factors: tuple[Factor, ...] = ()
+    given_places: Places | None = None  # None: one split follows the other in the files
+
+    @classmethod
+    def of(cls, examples: Examples, places: Places, *, support: Support, factors: tuple[Factor, ...] = ()) -> "Source":
+        """All examples in the order of the files, split by their places in it."""
+        train, val, test = (examples.take(place) for place in places)
+        return cls(train, val, test, support, factors, places)
 
     def __post_init__(self) -> None:
-        sizes = [len(examples) for examples in self._splits]
-        if min(sizes) < 1:
-            raise ConfigError(
-                f"training, validation and test have {' / '.join(map(str, sizes))} examples: each needs at least one"
-            )
+        if len(self.train) < 1:
+            raise ConfigError("there are no training examples")
         shapes = {tuple(examples.shape) for examples in self._splits}
         if len(shapes) > 1:
             raise ConfigError(f"examples have different shapes, {shapes}: the files do not belong together")
 
+    def check_trainable(self) -> None:
+        """ConfigError where there are too few examples: for every split, or for so many classes."""
+        sizes, size = [len(examples) for examples in self._splits], len(self.train)
+        if min(sizes) < 1:
+            raise ConfigError(
+                f"training, validation and test have {' / '.join(map(str, sizes))} examples: each needs at least one "
+                "(dataset.val and dataset.test say how many)"
+            )
+        if self._classes is not None and self._classes > size:
+            raise ConfigError(
+                f"the highest label is {self._classes - 1} among {size} examples: number the classes 0, 1, ..."
+            )
+        for factor in self.factors:
+            if factor.count > sum(sizes):
+                raise ConfigError(
+                    f"the highest value of {factor.name} is {factor.count - 1} among {sum(sizes)} examples: number "
+                    "its values 0, 1, ..."
+                )
+
     def spec(self) -> Spec:
         """Shape, support, number of labels, and size and mean of the training split."""
-        labels = [int(examples.y.max()) + 1 for examples in self._splits if examples.y is not None]
-        size = len(self.train)
-        if labels and max(labels) > size:
-            raise ConfigError(
-                f"the highest label is {max(labels) - 1} among {size} examples: number the classes 0, 1, ..."
-            )
         mean = torch.from_numpy(np.asarray(self.train.mean() / scale_of(self.support), np.float32))
-        classes = max(labels, default=None)
-        return Spec(self.train.shape, self.support, classes=classes, factors=self.factors, size=size, mean=mean)
+        return Spec(self.train.shape, self.support, self._classes, self.factors, size=len(self.train), mean=mean)
 
     def fingerprint(self) -> str:
         """Changes when a stored value, an order or a split changes; a run resumes only on the data that it began on."""
@@ -179,6 +193,20 @@ class Source:
         for examples in self._splits:
             checksum = examples.checksum(checksum)
         return f"{checksum:08x}"
+
+    @property
+    def places(self) -> Places:
+        """Where the examples of each split stand in the files, counted from 0 over all files."""
+        if self.given_places is not None:
+            return self.given_places
+        sizes = [len(examples) for examples in self._splits]
+        train, val, test = torch.arange(sum(sizes)).split(sizes)
+        return train, val, test
+
+    @property
+    def _classes(self) -> int | None:
+        labelled = (examples.y for examples in self._splits if examples.y is not None and len(examples))
+        return max((int(y.max()) + 1 for y in labelled), default=None)
 
     @property
     def _splits(self) -> tuple[Examples, Examples, Examples]:
@@ -202,6 +230,7 @@ class Data:
     test: Split
     spec: Spec
     fingerprint: str
+    places: Places
 
     def conditioned(self, condition: Size | None) -> "Data":
         """The same data, its spec completed with the shape of c."""
@@ -239,27 +268,26 @@ def evenly_spaced(size: int, most: int) -> Tensor:
     return torch.arange(count) * size // count
 
 
-def random_split(rows: E, val: int, test: int) -> tuple[E, E, E]:
-    """Train, validation and test examples by one fixed permutation, the same for every seed of a run."""
-    order = fixed_order(len(rows))
-    train = len(order) - val - test
-    if min(train, val, test) < 1:
+def random_split(size: int, val: int, test: int) -> Places:
+    """0 .. size - 1 by one fixed permutation, the same for every seed of a run."""
+    train = size - val - test
+    if train < 1 or min(val, test) < 0:
         raise ConfigError(
-            f"{len(order)} examples cannot be split into {train} for training, {val} for validation and {test} for "
+            f"{size} examples cannot be split into {train} for training, {val} for validation and {test} for "
             "test: each needs at least one (dataset.val and dataset.test say how many)"
         )
-    first, second, third = order.split([train, val, test])
-    return rows.take(first), rows.take(second), rows.take(third)
+    first, second, third = fixed_order(size).split([train, val, test])
+    return first, second, third
 
 
-def fraction_split(rows: E, val: float, test: float) -> tuple[E, E, E]:
+def fraction_split(size: int, val: float, test: float) -> Places:
     """`random_split` by fractions of all examples.
 
     Raises:
-        ConfigError: where they leave a split empty.
+        ConfigError: where they leave nothing for training.
 
     """
     for name, fraction in (("val", val), ("test", test)):
         if not (0 < fraction < 1):
             raise ConfigError(f"dataset.{name}={fraction}: a fraction between 0 and 1")
-    return random_split(rows, round(val * len(rows)), round(test * len(rows)))
+    return random_split(size, round(val * size), round(test * size))

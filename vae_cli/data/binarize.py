@@ -62,7 +62,7 @@ def binarize(source: Source, choice: str) -> Data:
         spec = replace(spec, mean=_mean(splits[0]))
     if choice != "none":
         spec = replace(spec, support=Binary())
-    return Data(*splits, spec=spec, fingerprint=source.fingerprint())
+    return Data(*splits, spec=spec, fingerprint=source.fingerprint(), places=source.places)
 
 
 _MOST_FOR_MEAN = 10_000
@@ -87,6 +87,8 @@ def _above_one_half(support: Support) -> Read:
 
 def _frozen(examples: Examples, support: Support, split: str) -> Split:
     """0 and 1 as uint8, drawn once, from a stream of its own for each split."""
+    if len(examples) == 0:
+        return Split(examples, _scaled(1))
     draw = _resampled(support)
     noise = torch.Generator().manual_seed(derive_seed(_FROZEN_SEED, split))
     chunks = examples.ahead(torch.arange(len(examples)).split(1000))

@@ -1,4 +1,4 @@
-"""What data says of itself as plain values, so that a finished run can be used where its data is not."""
+"""What data says of itself as plain values, so that a finished run can be used where its data is not; and in words."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,20 @@ from vae_cli.types import Binary, Factor, Levels, Real, Spec, Support, Tokens, U
 
 _COUNTED: dict[str, type[Levels | Tokens]] = {kind.__name__: kind for kind in (Levels, Tokens)}
 _OTHERS: dict[str, type[Binary | UnitInterval | Real]] = {kind.__name__: kind for kind in (Binary, UnitInterval, Real)}
+
+VALUES: dict[type, str] = {
+    Binary: "0 and 1",
+    UnitInterval: "values in [0, 1]",
+    Levels: "grey levels",
+    Tokens: "tokens",
+    Real: "real numbers",
+}  # of each support, in words
+
+
+def in_words(support: Support) -> str:
+    """Which values x has."""
+    count = f"{support.count} " if isinstance(support, Levels | Tokens) else ""
+    return f"{count}{VALUES[type(support)]}"
 
 
 def describe(data: Spec) -> dict[str, Any]:

@@ -11,4 +11,5 @@ def digits(*, val: int, test: int) -> Source:
     """17 grey levels, [1, 8, 8], labels 0 .. 9; `val` and `test` examples by a fixed permutation, the rest train."""
     images, labels = load_digits(return_X_y=True)
     x = torch.from_numpy(images).to(torch.uint8).unflatten(1, (1, 8, 8))
-    return Source(*random_split(Rows(x, torch.from_numpy(labels).long()), val, test), support=Levels(17))
+    rows = Rows(x, torch.from_numpy(labels).long())
+    return Source.of(rows, random_split(len(rows), val, test), support=Levels(17))

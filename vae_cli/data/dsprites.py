@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_cli.data.base import Rows, Source, factors_of, fraction_split
+from vae_cli.data.base import Places, Rows, Source, factors_of, fraction_split
 from vae_cli.data.folder import DataFolder
 from vae_cli.data.numpy_files import damaged, read_npz
 from vae_cli.types import Binary
@@ -33,15 +33,15 @@ def dsprites(*, folder: DataFolder, images: Sequence[str], val: float, test: flo
         raise damaged(path, f"the classes of its {len(pixels)} images are {classes.dtype} {classes.shape}")
     factors = torch.from_numpy(classes[:, 1:].astype(np.int64))
     rows = Rows(torch.from_numpy(pixels).unsqueeze(1), factors=factors)
-    return Source(*_split(rows, val, test), support=Binary(), factors=factors_of(factors, _FACTORS))
+    train, second, third = fraction_split(len(rows), val, test)
+    places = train.sort().values, second, third
+    return Source(*_split(rows, places), Binary(), factors_of(factors, _FACTORS), places)
 
 
-def _split(rows: Rows, val: float, test: float) -> tuple[Rows, Rows, Rows]:
-    """As `fraction_split`, but the training rows stay, moved together, where all rows were."""
-    parts = fraction_split(Rows(torch.arange(len(rows))), val, test)
-    kept, *taken = (part.x for part in parts)
+def _split(rows: Rows, places: Places) -> tuple[Rows, Rows, Rows]:
+    """The rows at these places; those for training, which ascend, stay where all rows were, moved together."""
+    kept, *taken = places
     second, third = (rows.take(index) for index in taken)
-    kept = kept.sort().values
     return rows.each(lambda values: _moved_together(values, kept)), second, third
 
 

@@ -26,7 +26,7 @@ def frey_faces(*, folder: DataFolder, faces: Sequence[str], val: int, test: int)
     if values.dtype != np.uint8 or values.ndim != 2 or values.shape[1] != _HEIGHT * _WIDTH:
         raise damaged(path, f"its faces are {values.dtype} {values.shape}")
     x = torch.from_numpy(np.ascontiguousarray(values)).unflatten(1, (1, _HEIGHT, _WIDTH))
-    return Source(*random_split(Rows(x), val, test), support=Levels(256))
+    return Source.of(Rows(x), random_split(len(x), val, test), support=Levels(256))
 
 
 def _read_mat(path: Path) -> np.ndarray:

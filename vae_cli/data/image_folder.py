@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Size, Tensor
 
-from vae_cli.data.base import Examples, Rows, Source, fixed_order, fraction_split
+from vae_cli.data.base import Examples, Places, Rows, Source, fixed_order, fraction_split
 from vae_cli.data.pictures import Pictures, UndecodableError, bombs_refused, decode
 from vae_cli.data.streamed import all_of
 from vae_cli.errors import ConfigError
@@ -46,11 +46,8 @@ def image_folder(*, path: str | None, size: int, channels: int, workers: int | N
     pictures = Pictures(folder, names, Size((channels, size, size)), _checksum(folder, names))
     split_of, labels = _split_and_label(folder, names, val)
     examples = _held(pictures, labels) if workers is None else all_of(pictures, labels, None, workers)
-    if split_of is None:
-        splits = fraction_split(examples, val, test)
-    else:
-        splits = [examples.take(torch.nonzero(split_of == split).flatten()) for split in range(3)]
-    return Source(*splits, support=Levels(256))
+    places = fraction_split(len(examples), val, test) if split_of is None else _places(split_of)
+    return Source.of(examples, places, support=Levels(256))
 
 
 def _folder(path: str | None) -> Path:
@@ -106,6 +103,11 @@ def _split_and_label(folder: Path, names: Sequence[str], val: float) -> tuple[Te
         training = torch.nonzero(split_of == 0).flatten()
         split_of[training[fixed_order(len(training))[: round(val * len(training))]]] = 1
     return split_of, _labels(folder, [found[1:] for found in parts])
+
+
+def _places(split_of: Tensor) -> Places:
+    train, val, test = (torch.nonzero(split_of == split).flatten() for split in range(3))
+    return train, val, test
 
 
 def _labels(folder: Path, parts: Sequence[Sequence[str]]) -> Tensor | None:

@@ -37,10 +37,15 @@ class DataModule(LightningDataModule):
             if value < 1:
                 raise ConfigError(f"dataset.{name}={value}: a batch needs at least 1 example")
         common: dict[str, Any] = {"condition": condition, "seed": seed}
-        self.spec, self.fingerprint = data.spec, data.fingerprint
+        self.spec, self.fingerprint, self.places = data.spec, data.fingerprint, data.places
         self.train = Loader(data.train, batch_size=batch_size, shuffle=True, **common)
         self.val = Loader(data.val, batch_size=eval_batch_size, shuffle=False, **common)
         self.test = Loader(data.test, batch_size=eval_batch_size, shuffle=False, **common)
+
+    @property
+    def loaders(self) -> tuple[Loader, Loader, Loader]:
+        """Of training, validation and test."""
+        return self.train, self.val, self.test
 
     @property
     def eval_batch_size(self) -> int:
@@ -52,18 +57,23 @@ class DataModule(LightningDataModule):
         for name, value in self._sizes.items():
             if value % world:
                 raise ConfigError(f"dataset.{name}={value}: {world} devices need a multiple of {world}")
-        for loader in (self.train, self.val, self.test):
+        for loader in self.loaders:
             loader.share(rank, world)
 
     def setup(self, stage: str) -> None:
         """Have batches made on the trainer's device."""
         assert self.trainer is not None
-        for loader in (self.train, self.val, self.test):
-            loader.to(self.trainer.strategy.root_device)
+        self.to(self.trainer.strategy.root_device)
+
+    def to(self, device: torch.device) -> "DataModule":
+        """Have batches made on that device."""
+        for loader in self.loaders:
+            loader.to(device)
+        return self
 
     def close(self) -> None:
         """End what reads ahead, wherever training stopped."""
-        for loader in (self.train, self.val, self.test):
+        for loader in self.loaders:
             loader.close()
 
     def train_dataloader(self) -> Loader:

@@ -27,7 +27,7 @@ def omniglot(
     sets = [_read(folder.find(accepted)) for accepted in (background, evaluation)]
     x = torch.cat([drawings for drawings, _ in sets])
     y = torch.cat([sets[0][1], sets[1][1] + sets[0][1].max() + 1])
-    return Source(*random_split(Rows(x, y), val, test), support=Levels(256))
+    return Source.of(Rows(x, y), random_split(len(x), val, test), support=Levels(256))
 
 
 def _read(path: Path) -> tuple[Tensor, Tensor]:

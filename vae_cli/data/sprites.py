@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from vae_cli.data.base import Rows, Source, fraction_split
+from vae_cli.data.base import Places, Rows, Source, fraction_split
 from vae_cli.errors import ConfigError
 from vae_cli.types import Binary, Factor
 
@@ -59,15 +59,15 @@ def shapes(*, size: int, scales: int, orientations: int, positions: int, val: fl
     rows = Rows(torch.from_numpy(x.reshape(-1, 1, size, size)), factors=torch.from_numpy(values.copy()))
     alike = np.unique(np.stack(sprites), axis=0, return_inverse=True)[1]  # the number of each sprite's drawing
     pictures = alike.reshape(-1, 1) * positions**2 + np.arange(positions**2)  # ... and of each picture
-    return Source(*_split(rows, pictures.ravel(), val, test), support=Binary(), factors=factors)
+    return Source.of(rows, _split(pictures.ravel(), val, test), support=Binary(), factors=factors)
 
 
-def _split(rows: Rows, pictures: np.ndarray, val: float, test: float) -> tuple[Rows, Rows, Rows]:
+def _split(pictures: np.ndarray, val: float, test: float) -> Places:
     """`fraction_split` of the distinct pictures, each with all rows that show it."""
-    distinct = Rows(torch.from_numpy(np.unique(pictures))[:, None])
+    distinct = np.unique(pictures)
     train, second, third = (
-        rows.take(torch.from_numpy(np.flatnonzero(np.isin(pictures, part.x.numpy()))))
-        for part in fraction_split(distinct, val, test)
+        torch.from_numpy(np.flatnonzero(np.isin(pictures, distinct[part.numpy()])))
+        for part in fraction_split(len(distinct), val, test)
     )
     return train, second, third
 

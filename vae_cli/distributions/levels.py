@@ -18,6 +18,11 @@ class CategoricalLevels(Unchecked):
         super().__init__(logits.shape[:-1], validate_args=False)
 
     @property
+    def logits(self) -> Tensor:
+        """Of every level, [*batch, count]; softmax gives their probabilities."""
+        return self._table.logits
+
+    @property
     def mean(self) -> Tensor:
         """E[x], [*batch]."""
         probabilities = self._table.probs
@@ -30,4 +35,4 @@ class CategoricalLevels(Unchecked):
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Levels between 0 and 1, [*sample_shape, *batch]."""
-        return self._table.sample(Size(sample_shape)).to(self._table.logits.dtype) / (self.count - 1)
+        return self._table.sample(Size(sample_shape)).to(self.logits.dtype) / (self.count - 1)

@@ -5,16 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.tensorboard import SummaryWriter
 
 from vae_cli import __version__
-from vae_cli.allocator import keep_freed_memory
 from vae_cli.evaluation.report import Finding, NotApplicable, Report
-from vae_cli.evaluation.subject import Progress, Subject
-from vae_cli.loading import load_run
-from vae_cli.precision import lower_networks
+from vae_cli.evaluation.subject import Subject
+from vae_cli.progress import Progress
+from vae_cli.reuse import reopened
 from vae_cli.runs import RunDirectory, place_data
 
 Group = Callable[[Subject, DictConfig], Report]
@@ -30,12 +28,7 @@ def judge(directory: RunDirectory, config: DictConfig, progress: Progress) -> It
         ConfigError: where it is no run, or its data cannot be had.
 
     """
-    run = load_run(
-        directory.path, checkpoint=config.checkpoint, trust=list(config.trust), accelerator=config.accelerator
-    )
-    keep_freed_memory()
-    if config.precision == "bf16-mixed":
-        lower_networks(run.model, run.device.type, torch.bfloat16)
+    run = reopened(directory, config)
     place_data(run.config, {key: value for key, value in config.dataset.items() if value is not None})
     subject = Subject(run, config.split, config.examples, config.seed, config.memory * 10**6, progress)
     with directory.locked():

@@ -1,32 +1,23 @@
 """What is evaluated, on which examples, and within which bounds."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from vae_cli.build import build_data
 from vae_cli.data.base import evenly_spaced
 from vae_cli.data.loader import Loader
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
 from vae_cli.evaluation.codes import Codes, encoded
 from vae_cli.loading import Run
+from vae_cli.progress import Progress, silent
+from vae_cli.reuse import own_data
 from vae_cli.types import Batch, Model, Spec
 
-T = TypeVar("T")
-Progress = Callable[[Iterable[Any], str, int], Iterator[Any]]  # a loop, its title, its length -> the loop, shown
-
 _SPLITS = ("train", "val", "test")
-
-
-def silent(things: Iterable[Any], _title: str, _total: int) -> Iterator[Any]:
-    """Shows nothing."""
-    yield from things
 
 
 @dataclass(frozen=True)
@@ -127,21 +118,4 @@ class Subject:
 
     @cached_property
     def _data(self) -> DataModule:
-        data = build_data(_frozen(self.run.config))
-        if data.fingerprint != self.run.weights.data:
-            raise ConfigError(
-                f"run={self.run.directory.path}: the data is not what this run was trained on (checksum "
-                f"{data.fingerprint}, then {self.run.weights.data}): restore the files, or name where they lie with "
-                "dataset.root= or dataset.path="
-            )
-        for loader in (data.train, data.val, data.test):
-            loader.to(self.run.device)
-        return data
-
-
-def _frozen(config: DictConfig) -> DictConfig:
-    """Training examples that are drawn anew at every access are drawn once, wherever they are held."""
-    config = OmegaConf.create(OmegaConf.to_container(config, resolve=True))  # pyright: ignore[reportAssignmentType]
-    if config.dataset.binarize == "dynamic" and config.dataset.get("workers") is None:
-        config.dataset.binarize = "static"
-    return config
+        return own_data(self.run)

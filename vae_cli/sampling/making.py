@@ -6,8 +6,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from vae_cli.evaluation.subject import Progress, Subject
-from vae_cli.loading import load_run
+from vae_cli.evaluation.subject import Subject
+from vae_cli.progress import Progress
+from vae_cli.reuse import reopened
 from vae_cli.runs import RunDirectory, place_data
 from vae_cli.sampling.request import Request
 from vae_cli.sampling.result import Result, keep
@@ -25,9 +26,7 @@ def make(directory: RunDirectory, config: DictConfig, progress: Progress) -> Ite
         ConfigError: where it is no run, its data cannot be had, or it cannot give what was asked for.
 
     """
-    run = load_run(
-        directory.path, checkpoint=config.checkpoint, trust=list(config.trust), accelerator=config.accelerator
-    )
+    run = reopened(directory, config)
     place_data(run.config, {key: value for key, value in config.dataset.items() if value is not None})
     subject = Subject(run, config.split, None, config.seed, progress=progress)
     request = Request(subject, config.n, config.temperature, list(config.labels))

@@ -1,0 +1,1 @@
+"""Codes of examples, written as named arrays."""

@@ -1,0 +1,89 @@
+"""A finished run in use again: loaded as a command asks, with its own data or with other data as its model takes it."""
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from vae_cli.allocator import keep_freed_memory
+from vae_cli.build import build_data, loaded
+from vae_cli.data.base import Source
+from vae_cli.data.binarize import binarize, resolve
+from vae_cli.data.described import in_words
+from vae_cli.data.module import DataModule
+from vae_cli.errors import ConfigError
+from vae_cli.loading import Run, load_run
+from vae_cli.making import made
+from vae_cli.precision import lower_networks
+from vae_cli.runs import RunDirectory
+from vae_cli.types import Binary, Levels, Real, Spec, Support, UnitInterval
+
+
+def reopened(directory: RunDirectory, config: DictConfig) -> Run:
+    """Its model, computing as the command's `checkpoint`, `trust`, `accelerator` and `precision` say."""
+    run = load_run(
+        directory.path, checkpoint=config.checkpoint, trust=list(config.trust), accelerator=config.accelerator
+    )
+    keep_freed_memory()
+    if config.precision == "bf16-mixed":
+        lower_networks(run.model, run.device.type, torch.bfloat16)
+    return run
+
+
+def own_data(run: Run) -> DataModule:
+    """What it was trained on; training examples that were drawn anew at every access are drawn once.
+
+    Raises:
+        ConfigError: where the files hold something else now.
+
+    """
+    config = OmegaConf.create(OmegaConf.to_container(run.config, resolve=True))
+    assert isinstance(config, DictConfig)
+    config.dataset.binarize = _drawn_once(config.dataset.binarize, config.dataset)
+    data = build_data(config)
+    if data.fingerprint != run.weights.data:
+        raise ConfigError(
+            f"run={run.directory.path}: the data is not what this run was trained on (checksum "
+            f"{data.fingerprint}, then {run.weights.data}): restore the files, or name where they lie with "
+            "dataset.root= or dataset.path="
+        )
+    return data.to(run.device)
+
+
+def other_data(run: Run, dataset: DictConfig) -> DataModule:
+    """Another data set, which may be too small to train on, with the condition of the run.
+
+    Args:
+        dataset: a leaf of `conf/dataset`. Its `binarize=auto` makes pixels 0 and 1 where the model takes those: as the
+            run did, or by draws where it had nothing to do.
+
+    Raises:
+        ConfigError: where x has another shape or other values than the model takes, or its condition reads what this
+            data does not have.
+
+    """
+    source: Source = made(dataset.source, "dataset.source")
+    choice = resolve(dataset.binarize, source.support, (type(run.data.support),))
+    if (dataset.binarize, choice, run.config.dataset.binarize) == ("auto", "dynamic", "threshold"):
+        choice = "threshold"
+    _check_taken(run.data, source, choice)
+    data = binarize(source, _drawn_once(choice, dataset))
+    run.condition.check(data.spec)
+    return loaded(data.conditioned(run.condition.size), run.condition, dataset, run.config.seed).to(run.device)
+
+
+def _drawn_once(binarize: str, dataset: DictConfig) -> str:
+    """Draws are kept wherever the examples are held."""
+    return "static" if binarize == "dynamic" and dataset.get("workers") is None else binarize
+
+
+_TAKEN_TOO: dict[type, tuple[type, ...]] = {UnitInterval: (Binary, Levels), Real: (Binary, UnitInterval)}
+"""Narrower values that a model of wider ones takes, in the same units; a file of few numbers may hold no others."""
+
+
+def _check_taken(taken: Spec, source: Source, choice: str) -> None:
+    support: Support = source.support if choice == "none" else Binary()
+    fits = support == taken.support or isinstance(support, _TAKEN_TOO.get(type(taken.support), ()))
+    if not fits or source.train.shape != taken.shape:
+        raise ConfigError(
+            f"this model takes {in_words(taken.support)} in the shape {list(taken.shape)}, and this data set gives "
+            f"{in_words(support)} in the shape {list(source.train.shape)}"
+        )
