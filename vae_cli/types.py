@@ -4,7 +4,7 @@ Shape legend: S samples, B batch, Z latent event, X data event; always in that o
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -208,6 +208,10 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def passes(self, batch: Batch, features: Features) -> Passes:
         """Passes over a batch that has been read; what does not depend on the draws is computed once for all."""
+
+    @abstractmethod
+    def inference_parts(self) -> Sequence[nn.Module]:
+        """The parts that q(z | x) is made of; the parameters of all others are those of the generative model."""
 
     @abstractmethod
     def decode(self, values: Values, c: Tensor | None = None) -> Distribution:
