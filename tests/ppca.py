@@ -5,7 +5,7 @@ from torch import Size, nn
 from torch.distributions import MultivariateNormal
 
 from vae_cli.heads.gaussian import FixedGaussian
-from vae_cli.heads.gaussian_posterior import Cholesky
+from vae_cli.heads.gaussian_posterior import Cholesky, Diagonal
 from vae_cli.priors.standard import Standard
 from vae_cli.structures.single import Single
 from vae_cli.types import Network, Parts, Real, Spec
@@ -29,6 +29,12 @@ def linear_gaussian() -> Single:
     """x = W z + b + sigma noise, z ~ N(0, I): probabilistic PCA, with a closed-form log p(x) and posterior."""
     likelihood = lambda spec: FixedGaussian(spec, sigma=SIGMA, squash=False)
     return Single(DATA, Parts(2, Affine, Affine, likelihood, Cholesky, Standard, Affine)).double()
+
+
+def diagonal_gaussian() -> Single:
+    """The same with four latent dimensions, and a posterior whose dimensions are independent."""
+    likelihood = lambda spec: FixedGaussian(spec, sigma=SIGMA, squash=False)
+    return Single(DATA, Parts(4, Affine, Affine, likelihood, Diagonal, Standard, Affine)).double()
 
 
 def log_evidence(model, x):

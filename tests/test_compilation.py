@@ -54,6 +54,18 @@ def test_noise_stays_outside(small, tmp_path, traced_only):
     assert plain["train/loss"] == compiled["train/loss"]
 
 
+@pytest.mark.parametrize("objective", ["piwae", "dreg"])
+def test_networks_some_of_whose_parameters_are_held_fixed(small, tmp_path, traced_only, objective):
+    """Compiled for that once more, not at every step, and no number changes."""
+    words = [*small, f"objective={objective}", "logging.pictures_every_n_epochs=0"]
+    trained(words, tmp_path / "plain")
+    trained([*words, "compile=true"], tmp_path / "compiled")
+    assert 0 < counters["stats"]["unique_graphs"] <= 10
+    plain, compiled = (state(tmp_path / name)["state_dict"] for name in ("plain", "compiled"))
+    for key, value in plain.items():
+        torch.testing.assert_close(compiled[key], value)
+
+
 def test_without_a_compiler(small):
     config = composed(small)
     experiment = build_experiment(config, build_data(config))

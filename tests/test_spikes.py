@@ -217,6 +217,9 @@ class TableModel(Model):
 
         return trace
 
+    def inference_parts(self):
+        return self.posterior, self.table
+
     def decode(self, values, c=None):
         z = values["z"]
         return self.likelihood(self.decoder(z.flatten(0, 1)).unflatten(0, z.shape[:2]))

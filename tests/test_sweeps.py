@@ -131,7 +131,7 @@ def jobs_of(search: str, *typed: str) -> list[list[str]]:
     return found
 
 
-SIZES = {"beta_grid": 20, "rate_distortion": 10, "lr_width": 20, "locatello2019": 60}
+SIZES = {"beta_grid": 20, "rate_distortion": 10, "lr_width": 20, "locatello2019": 150}
 
 
 @pytest.mark.parametrize("search", choices("search"))
@@ -151,11 +151,15 @@ def test_a_grid_of_several_models(capsys):
     assert strengths == [
         *(f"beta={value}" for value in (1, 2, 4, 6, 8, 16)),
         *(f"objective.capacity={value}" for value in (5, 10, 25, 50, 75, 100)),
+        *(f"objective.lambda_od={value}" for _ in ("dip_vae_i", "dip_vae_ii") for value in (1, 2, 5, 10, 20, 50)),
+        *(f"beta={value}" for value in (1, 2, 4, 6, 8, 10)),
     ]
-    told = capsys.readouterr().err
-    assert all(name in told for name in ("FactorVAE", "DIP-VAE-I", "DIP-VAE-II", "beta-TCVAE"))
+    assert "left out: FactorVAE (gamma 10, 20, 30, 40, 50, 100)" in capsys.readouterr().err
     assert len(jobs_of("locatello2019", "model=annealed_vae")) == 30
-    with pytest.raises(ConfigError, match="model=vae: this search has the models beta_vae, annealed_vae"):
+    with pytest.raises(
+        ConfigError,
+        match="model=vae: this search has the models beta_vae, annealed_vae, dip_vae_i, dip_vae_ii, beta_tcvae",
+    ):
         jobs_of("locatello2019", "model=vae")
 
 

@@ -10,8 +10,9 @@ from vae_cli.types import Network
 def compile_networks(model: nn.Module) -> None:
     """Compile in place the networks that hold no others; the keys of the state stay.
 
-    The batch is a dynamic size: a network is compiled once for training and once for evaluation, and again where a
-    batch of a single example comes. A corruption stays outside: compiled, it would draw other noise from the same seed.
+    The batch is a dynamic size: a network is compiled once for training and once for evaluation, again where a batch of
+    a single example comes, and once more each where an objective holds its parameters fixed. A corruption stays
+    outside: compiled, it would draw other noise from the same seed.
 
     Raises:
         ConfigError: where there is no C++ compiler.

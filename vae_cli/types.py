@@ -218,6 +218,10 @@ class Model(nn.Module, ABC):
         """Passes over a batch that has been read; what does not depend on the draws is computed once for all."""
 
     @abstractmethod
+    def inference_parts(self) -> Sequence[nn.Module]:
+        """The parts that q(z | x) is made of; the parameters of all others are those of the generative model."""
+
+    @abstractmethod
     def decode(self, values: Values, c: Tensor | None = None) -> Distribution:
         """Values of its latent variables, c [B, *C] -> p(x | z, c) with batch shape [S, B].
 

@@ -10,7 +10,6 @@ hold exactly between the estimates, as the same draws give all of them. I(x; z) 
 cannot exceed ln N. Shape legend: N components, M draws, Z dimensions.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vae_cli.distributions.log_mean import log_mean_exp
 from vae_cli.distributions.marginals import factors
 
 _ARRAYS = 8  # as large as draws x components x dimensions, that `log_prob` and the sums hold at a time
@@ -57,9 +57,10 @@ def aggregate(
     for draws, components in watch(parts, "aggregate posterior", len(parts)):
         each = q.log_prob(draws[:, None]).double()  # [M, N]
         log_q_x.append(each.gather(1, components[:, None])[:, 0])
-        log_q.append(_mean(each))
+        log_q.append(log_mean_exp(each, 1))
         if by_dimension is not None:
-            log_marginals.append(_mean(by_dimension.log_prob(draws[:, None])).double().sum(1))  # over [M, N, Z]
+            alone = by_dimension.log_prob(draws[:, None])  # [M, N, Z]
+            log_marginals.append(log_mean_exp(alone, 1).double().sum(1))
     told, mixed, log_p = torch.cat(log_q_x), torch.cat(log_q), p.log_prob(z).double()
     alone = torch.cat(log_marginals) if log_marginals else None
     return Aggregate(
@@ -69,8 +70,3 @@ def aggregate(
         total_correlation=None if alone is None else mixed - alone,
         dimension_wise_kl=None if alone is None else alone - log_p,
     )
-
-
-def _mean(log_densities: Tensor) -> Tensor:
-    """Ln of the mean over the components, axis 1."""
-    return log_densities.logsumexp(1) - math.log(log_densities.shape[1])

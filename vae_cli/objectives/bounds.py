@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import kl_divergence
 
+from vae_cli.distributions.log_mean import log_mean_exp
 from vae_cli.distributions.marginals import factors
 from vae_cli.errors import ConfigError
 from vae_cli.schedules import constant, cyclical
@@ -53,7 +54,7 @@ class ELBO(Objective):
             raise ConfigError(f"objective.cycles={cycles}: 1 or more, with objective.warmup_steps above 0 for several")
         if not (0 <= free_bits < math.inf):
             raise ConfigError(f"objective.free_bits={free_bits}: nats a dimension, 0 or more")
-        _check_num_samples(num_samples)
+        check_num_samples(num_samples)
         self.schedules = {"beta": cyclical(beta, warmup_steps, cycles) if warmup_steps else constant(beta)}
         self._free_bits, self._num_samples = free_bits, num_samples
 
@@ -77,7 +78,7 @@ class IWAE(Objective):
 
     def __init__(self, data: Spec, model: Model, *, num_samples: int) -> None:
         super().__init__()
-        _check_num_samples(num_samples)
+        check_num_samples(num_samples)
         self.schedules = {}
         self._num_samples = num_samples
 
@@ -88,7 +89,7 @@ class IWAE(Objective):
         return {"loss": -bound, "bound": bound, **elbo_terms(trace)}
 
 
-def _check_num_samples(number: int) -> None:
+def check_num_samples(number: int) -> None:
     """ConfigError for fewer draws than one."""
     if number < 1:
         raise ConfigError(f"objective.num_samples={number}: at least 1 draw is needed")
@@ -96,8 +97,7 @@ def _check_num_samples(number: int) -> None:
 
 def importance_weighted(trace: Trace) -> Tensor:
     """Ln 1/S sum_s w_s for each example, [B], nats (Burda et al. 2016, eq. 8)."""
-    log_w = log_weights(trace)
-    return log_w.logsumexp(0) - math.log(len(log_w))
+    return log_mean_exp(log_weights(trace), 0)
 
 
 def log_weights(trace: Trace) -> Tensor:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from vae_cli.errors import ConfigError
-from vae_cli.types import Batch, Model, Objective, Prior, Spec, Terms
+from vae_cli.objectives.requirements import prior_has_parameters
+from vae_cli.types import Batch, Model, Objective, Spec, Terms
 
 
 class Reconstruction(Objective):
@@ -23,7 +24,7 @@ class Reconstruction(Objective):
             raise ConfigError(
                 "objective=reconstruction trains no prior, and several latent variables need one: use elbo"
             )
-        if any(next(part.parameters(), None) is not None for part in model.modules() if isinstance(part, Prior)):
+        if prior_has_parameters(model):
             raise ConfigError("objective=reconstruction trains no prior: use prior=standard, or objective=elbo")
         self.schedules = {}
 

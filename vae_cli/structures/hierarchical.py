@@ -1,9 +1,10 @@
 """Several latent variables, one above another: p(z_L) p(z_{L-1} | z_L) ... p(x | z_1), and q of them all given x."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import torch
-from torch import Size, Tensor
+from torch import Size, Tensor, nn
 from torch.distributions import Distribution
 
 from vae_cli.distributions.drawing import drawn
@@ -37,6 +38,10 @@ class Hierarchical(Model):
     def infer(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         """X [B, *X], c [B, *C] -> q of the top latent variable, batch shape [B]."""
         return self.inference.top(self.likelihood.embed(x), c)
+
+    def inference_parts(self) -> Sequence[nn.Module]:
+        """Those of q."""
+        return [self.inference]
 
     def read(self, batch: Batch) -> Features:
         """Of every latent variable, what does not depend on draws."""

@@ -1,6 +1,8 @@
 """One latent variable: p(z | c) p(x | z, c) with q(z | x, c) (Kingma & Welling 2014; Sohn et al. 2015)."""
 
-from torch import Size, Tensor
+from collections.abc import Sequence
+
+from torch import Size, Tensor, nn
 from torch.distributions import Distribution
 
 from vae_cli.distributions.drawing import drawn
@@ -51,6 +53,10 @@ class Single(Model):
             return Trace(batch, {"z": Site(z, q, p)}, px if batch.mask is None else Masked(px, batch.mask))
 
         return trace
+
+    def inference_parts(self) -> Sequence[nn.Module]:
+        """Encoder and posterior."""
+        return self.encoder, self.posterior
 
     def decode(self, values: Values, c: Tensor | None = None) -> Distribution:
         """Z [S, B, Z], c [B, *C] -> p(x | z, c), batch shape [S, B]."""
