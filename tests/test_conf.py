@@ -78,8 +78,12 @@ def test_every_preset_with_every_choice_trains_two_steps_or_fails_by_name(small,
 def refusal(model, axis, choice):
     """What the refusal of a preset with a choice says; None where they fit."""
     bounds = {"elbo", "iwae", "capacity"}
-    if (axis, choice) == ("prior", "conditional") and model != "cvae":
+    if (model == "hyperspherical_vae") != (choice in SPHERICAL) and axis in ("posterior", "prior"):
+        return "prior=sphere, or another posterior|posterior=von_mises_fisher, or another prior"
+    if axis == "prior" and choice.startswith("conditional") and model != "cvae":
         return "choose condition=label"
+    if (axis, choice) == ("prior", "mixture") and model in ("ae", "dae"):
+        return "trains no prior: use prior=standard"
     if model in ("ae", "dae") and axis == "objective" and choice in bounds:
         return "use objective=reconstruction"
     if model not in ("ae", "dae") and (axis, choice) == ("posterior", "delta"):
@@ -87,11 +91,24 @@ def refusal(model, axis, choice):
     return None
 
 
+SPHERICAL = {"von_mises_fisher", "sphere"}
+
 WITHOUT_A_FIT = {  # (axis choices) that no model can have together, and what the refusal names
     ("delta", "elbo"): "use objective=reconstruction",
     ("delta", "iwae"): "use objective=reconstruction",
     ("delta", "capacity"): "use objective=reconstruction",
-    ("conditional", "reconstruction"): "objective=reconstruction trains no prior: use prior=standard",
+    **{
+        (prior, "reconstruction"): "objective=reconstruction trains no prior: use prior=standard"
+        for prior in choices("prior")
+        if prior not in ("standard", "sphere")
+    },
+    **{
+        (posterior, prior): "choose prior=sphere, or another posterior"
+        if prior not in SPHERICAL
+        else "choose posterior=von_mises_fisher, or another prior"
+        for posterior, prior in itertools.product(choices("posterior"), choices("prior"))
+        if (posterior in SPHERICAL) != (prior in SPHERICAL)
+    },
 }
 
 
@@ -266,6 +283,23 @@ def test_every_experiment_composes_and_what_is_typed_beats_it(experiment):
         (["posterior=delta"], "posterior=delta is a point without a density.*use objective=reconstruction"),
         (["posterior=cholesky", "objective.free_bits=0.1"], "is not a sum over dimensions: use posterior=diagonal"),
         (["prior=conditional"], "prior=conditional needs a condition: choose condition=label"),
+        (
+            ["posterior=von_mises_fisher"],
+            "posterior=von_mises_fisher gives points on the unit sphere, and prior=standard is over real numbers: "
+            "choose prior=sphere, or another posterior",
+        ),
+        (
+            ["prior=sphere"],
+            "posterior=diagonal gives real numbers, and prior=sphere is over points on the unit sphere: choose "
+            "posterior=von_mises_fisher, or another prior",
+        ),
+        (
+            ["model=hyperspherical_vae", "objective.free_bits=0.1"],
+            "is not a sum over dimensions: use posterior=diagonal",
+        ),
+        (["model=iaf_vae", "objective.free_bits=0.1"], "is not a sum over dimensions: use posterior=diagonal"),
+        (["prior=mixture", "objective.free_bits=0.1"], "is not a sum over dimensions: use posterior=diagonal"),
+        (["prior=mixture", "prior.components=0"], "prior.components=0: a mixture needs at least 1"),
         (["likelihood=gaussian", "likelihood.squash=true", "dataset.path=REAL"], "x holds real numbers: use squash"),
     ],
 )

@@ -25,7 +25,7 @@ from vae_cli.types import Head, Real, Spec
 
 _PAIRS = 16  # of probes for the mean
 _OPEN = 2.0  # what is added to the argument of a gate
-_RANGES = {"transforms": (1, 1000), "width": (1, 10**6), "depth": (0, 1000), "context": (1, 10**6), "bins": (2, 1000)}
+_RANGES = {"transforms": (1, 1000), "width": (1, 10**5), "depth": (0, 1000), "context": (1, 10**5), "bins": (2, 1000)}
 
 Step = Callable[..., LazyTransform]  # dimensions, length of the context, order=... -> context -> noise to z
 
