@@ -6,8 +6,11 @@ from typing import Any
 import torch
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch.distributions import Distribution, Independent, Normal
 
-from vae_cli.types import Binary, Head, Levels, Real, Spec, Support, UnitInterval
+from vae_cli.distributions.marginals import normal_marginals
+from vae_cli.distributions.sphere import HypersphericalUniform
+from vae_cli.types import Binary, Head, Levels, Real, Spec, Support, UnitInterval, UnitSphere
 
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "__pycache__")
@@ -76,10 +79,27 @@ def a_support_of(kind: type[Head]) -> Support:
         Levels: Levels(256),
         UnitInterval: UnitInterval(),
         Real: Real(),
+        UnitSphere: UnitSphere(),
     }
     return known[kind.models[0]]
+
+
+def a_prior_over(part: Head) -> Distribution:
+    """Of the simplest kind, batch shape [], float64."""
+    zeros = torch.zeros(part.embed_shape, dtype=torch.float64)
+    if part.models == (UnitSphere,):
+        return HypersphericalUniform(zeros)
+    return Independent(Normal(zeros, torch.ones_like(zeros)), 1)
 
 
 HEADS = [("likelihood", choice) for choice in choices("likelihood")]
 POSTERIORS = [choice for choice in choices("posterior") if choice != "delta"]  # those with a density
 HEADS += [("posterior", choice) for choice in POSTERIORS]
+
+
+def _is_gaussian(choice: str) -> bool:
+    part = head("posterior", choice, (2,))
+    return normal_marginals(part(torch.zeros(part.param_shape))) is not None
+
+
+GAUSSIANS = [choice for choice in POSTERIORS if _is_gaussian(choice)]

@@ -12,7 +12,7 @@ import pytest
 from conftest import composed, trained
 from hydra.utils import get_object
 from omegaconf import OmegaConf
-from parts import CONF, GROUPS, choices, chosen_by, leaf, small_architecture, small_model, targets
+from parts import CONF, GAUSSIANS, GROUPS, choices, chosen_by, leaf, small_architecture, small_model, targets
 
 from vae_cli.build import build_data, build_experiment, rehearse
 from vae_cli.errors import ConfigError
@@ -104,6 +104,10 @@ OF_ONE_LATENT = {"beta_tc", "dip_i", "dip_ii", "dreg", "info", "mmd"}  # objecti
 
 def refusal(model, axis, choice):
     """What the refusal of a preset with a choice says; None where they fit."""
+    if (model == "hyperspherical_vae") != (choice in SPHERICAL) and axis in ("posterior", "prior"):
+        return "prior=sphere, or another posterior|posterior=von_mises_fisher, or another prior"
+    if axis == "objective" and (refused := WITHOUT_A_FIT.get((chosen_by(model)["posterior"], choice))):
+        return refused
     several = isinstance(chosen_by(model).get("latent_dim"), list)
     if several and (axis, choice) == ("structure", "single"):
         return "structure=single has one latent variable"
@@ -115,8 +119,10 @@ def refusal(model, axis, choice):
         posterior = choice if axis == "posterior" else chosen_by(model)["posterior"]
         if several and posterior not in ("diagonal", "isotropic"):
             return "structure=ladder multiplies Gaussians.*use posterior=diagonal"
-    if (axis, choice) == ("prior", "conditional") and model != "cvae":
+    if axis == "prior" and choice.startswith("conditional") and model != "cvae":
         return "choose condition=label"
+    if (axis, choice) == ("prior", "mixture") and model in ("ae", "dae"):
+        return "trains no prior: use prior=standard"
     if model in ("ae", "dae") and axis == "objective" and choice in BOUNDS:
         return "use objective=reconstruction"
     if model not in ("ae", "dae") and (axis, choice) == ("posterior", "delta"):
@@ -124,12 +130,34 @@ def refusal(model, axis, choice):
     return None
 
 
+SPHERICAL = {"von_mises_fisher", "sphere"}
+
 WITHOUT_A_FIT = {  # (axis choices) that no model can have together, and what the refusal names
     **{("delta", objective): "use objective=reconstruction" for objective in BOUNDS},
-    ("cholesky", "beta_tc"): "needs independent dimensions.*use posterior=diagonal and prior=standard",
+    **{
+        (part, "beta_tc"): "needs independent dimensions.*use posterior=diagonal and prior=standard"
+        for part in (*choices("posterior"), *choices("prior"))
+        if part not in ("delta", "isotropic", "diagonal", "standard", "conditional")
+    },
     ("conditional", "beta_tc"): "this prior depends on the condition: use prior=standard",
-    ("conditional", "mmd"): "objective.alpha=1.0 has no KL and so trains no prior: use prior=standard",
-    ("conditional", "reconstruction"): "objective=reconstruction trains no prior: use prior=standard",
+    **{
+        (posterior, "dip_ii"): "needs the covariance of q"
+        for posterior in choices("posterior")
+        if posterior not in ("delta", *GAUSSIANS)
+    },
+    **{
+        (prior, objective): f"{told} trains no prior: use prior=standard"
+        for prior in choices("prior")
+        if prior not in ("standard", "sphere")
+        for objective, told in (("reconstruction", "objective=reconstruction"), ("mmd", "has no KL and so"))
+    },
+    **{
+        (posterior, prior): "choose prior=sphere, or another posterior"
+        if prior not in SPHERICAL
+        else "choose posterior=von_mises_fisher, or another prior"
+        for posterior, prior in itertools.product(choices("posterior"), choices("prior"))
+        if (posterior in SPHERICAL) != (prior in SPHERICAL)
+    },
 }
 
 
@@ -341,6 +369,23 @@ def test_every_experiment_composes_and_what_is_typed_beats_it(experiment):
         (["posterior=delta"], "posterior=delta is a point without a density.*use objective=reconstruction"),
         (["posterior=cholesky", "objective.free_bits=0.1"], "is not a sum over dimensions: use posterior=diagonal"),
         (["prior=conditional"], "prior=conditional needs a condition: choose condition=label"),
+        (
+            ["posterior=von_mises_fisher"],
+            "posterior=von_mises_fisher gives points on the unit sphere, and prior=standard is over real numbers: "
+            "choose prior=sphere, or another posterior",
+        ),
+        (
+            ["prior=sphere"],
+            "posterior=diagonal gives real numbers, and prior=sphere is over points on the unit sphere: choose "
+            "posterior=von_mises_fisher, or another prior",
+        ),
+        (
+            ["model=hyperspherical_vae", "objective.free_bits=0.1"],
+            "is not a sum over dimensions: use posterior=diagonal",
+        ),
+        (["model=iaf_vae", "objective.free_bits=0.1"], "is not a sum over dimensions: use posterior=diagonal"),
+        (["prior=mixture", "objective.free_bits=0.1"], "is not a sum over dimensions: use posterior=diagonal"),
+        (["prior=mixture", "prior.components=0"], "prior.components=0: a mixture needs at least 1"),
         (["likelihood=gaussian", "likelihood.squash=true", "dataset.path=REAL"], "x holds real numbers: use squash"),
     ],
 )

@@ -120,13 +120,22 @@ def test_a_split_has_its_examples_in_its_order(run, tmp_path, split):
 @pytest.mark.parametrize("posterior", choices("posterior"))
 def test_every_posterior_by_its_parameters(run_of, content, tmp_path, posterior):
     autoencoder = ["objective=reconstruction"] if posterior == "delta" else []
-    run_of(*WITHOUT_NOISE, f"posterior={posterior}", *autoencoder)
+    sphere = ["prior=sphere"] if posterior == "von_mises_fisher" else []
+    run_of(*WITHOUT_NOISE, f"posterior={posterior}", *autoencoder, *sphere)
     found = encoded(tmp_path)
     named = {name for name in found if name.startswith("z_")}
     q = load_run(tmp_path / "run").encode(content["x"] / 255)["z"]
     close(found["z_mean"], q.mean)
-    if posterior == "delta":
+    if posterior in ("delta", "iaf", "spline"):
         assert named == {"z_mean"}
+    elif posterior == "low_rank":
+        assert named == {"z_mean", "z_scale", "z_direction"}
+        close(found["z_scale"], q.scale)
+        close(found["z_direction"], q.direction)
+    elif posterior == "von_mises_fisher":
+        assert named == {"z_mean", "z_direction", "z_concentration"}
+        close(found["z_direction"], q.direction)
+        close(found["z_concentration"][:, 0], q.concentration)
     elif posterior == "cholesky":
         assert named == {"z_mean", "z_scale_tril"}
         tril = found["z_scale_tril"]
@@ -198,7 +207,7 @@ class Chain(Model):
     def decode(self, z, c=None):
         raise NotImplementedError
 
-    generate = decode
+    generate = infer = inference_parts = decode
 
 
 def test_a_posterior_that_is_known_by_no_parameters_is_a_draw():

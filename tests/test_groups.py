@@ -84,6 +84,23 @@ def test_latents_of_a_full_covariance(runs):
     assert found["mutual_information"].note == "50 draws, mixture of 180; at most 5.19"
 
 
+@pytest.mark.parametrize("words", [("posterior=low_rank",), ("model=hyperspherical_vae",), ("prior=mixture",)])
+def test_mutual_information_of_every_density_that_can_be_joined(runs, words):
+    subject = Subject(runs("dataset=digits", *words))
+    value = {name: finding.value for name, finding in named(latents(subject, settings("latents"))).items()}
+    assert value["kl"] == pytest.approx(value["mutual_information"] + value["aggregate_kl"])
+    z = subject.codes.latents["z"]
+    ratio = z.q.log_prob(z.draws) - z.p.log_prob(z.draws)
+    assert value["kl"] == pytest.approx(float(ratio.mean()), rel=1e-4)
+    assert ("total_correlation" in value) == (words == ("posterior=low_rank",))
+
+
+def test_a_flow_has_no_mutual_information(runs):
+    report = latents(Subject(runs("dataset=digits", "posterior=iaf")), settings("latents"))
+    assert [finding.name for finding in report.findings] == ["active_units"]
+    assert report.remarks[1] == "z: no mutual information, as q is a flow, or depends on more than x"
+
+
 def test_a_prior_that_depends_on_the_condition_has_no_mutual_information(runs):
     report = latents(Subject(runs("dataset=digits", "model=cvae", "prior=conditional")), settings("latents"))
     assert [finding.name for finding in report.findings] == ["active_units"]

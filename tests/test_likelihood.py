@@ -423,6 +423,27 @@ def test_the_group_leaves_out_what_is_switched_off(path):
     assert list(figures(report(path, **off))) == bare
 
 
+JUDGED = ["posterior=low_rank", "posterior=iaf", "posterior=spline", "prior=mixture", "prior=conditional_mixture"]
+
+
+@pytest.mark.parametrize("word", JUDGED)
+def test_every_posterior_and_prior_is_judged_whole(small_npz, tmp_path, word):
+    trained([*small_overrides(small_npz), word, "condition=label", "trainer.max_epochs=1"], tmp_path / "run")
+    found = figures(report(tmp_path / "run"))
+    assert {"iwae_20", "ais", "approximation_gap", "amortisation_gap"} <= set(found)
+    assert all(math.isfinite(finding.value) for finding in found.values())
+    assert found["iwae_20"].value > found["elbo"].value
+
+
+def test_nothing_is_annealed_on_a_sphere(small_npz, tmp_path):
+    trained([*small_overrides(small_npz), "model=hyperspherical_vae", "trainer.max_epochs=1"], tmp_path / "run")
+    found = report(tmp_path / "run")
+    assert found.remarks == ["ais: skipped: it needs latent variables that are continuous, and on no sphere"]
+    assert {"iwae_20", "approximation_gap"} <= set(figures(found))
+    assert "ais" not in figures(found)
+    assert figures(found)["iwae_20"].value > figures(found)["elbo"].value
+
+
 def test_the_number_of_draws_follows_the_device(path):
     assert "iwae_500" in figures(report(path, samples="auto", subset=0))
 

@@ -25,6 +25,21 @@ def full_gaussian(x, p):
     return -0.5 * (quadratic + torch.logdet(covariance) + x.shape[-1] * LN_2_PI)
 
 
+def low_rank(x, p):
+    s = torch.diag_embed(p["scale"].reciprocal())
+    v = p["direction"]
+    precision = s @ (torch.eye(x.shape[-1]).double() + v[..., None] * v[..., None, :]) @ s
+    distance = x - p["mean"]
+    quadratic = torch.einsum("bi,bij,bj->b", distance, precision, distance)
+    return -0.5 * (quadratic - torch.logdet(precision) + x.shape[-1] * LN_2_PI)
+
+
+def von_mises_fisher(x, p):
+    """Of three dimensions, where the normaliser is kappa / (4 pi sinh kappa)."""
+    kappa = p["concentration"].squeeze(-1)
+    return kappa * (p["direction"] * x).sum(-1) + kappa.log() - math.log(4 * math.pi) - kappa.sinh().log()
+
+
 def laplace(x, p):
     return (-(x - p["mean"]).abs() / p["scale"] - (2 * p["scale"]).log()).sum(-1)
 
@@ -63,6 +78,8 @@ DENSITIES = {
     ("posterior", "isotropic"): gaussian,
     ("posterior", "diagonal"): gaussian,
     ("posterior", "cholesky"): full_gaussian,
+    ("posterior", "low_rank"): low_rank,
+    ("posterior", "von_mises_fisher"): von_mises_fisher,
     ("likelihood", "bernoulli"): bernoulli,
     ("likelihood", "continuous_bernoulli"): continuous_bernoulli,
     ("likelihood", "laplace"): laplace,
@@ -71,7 +88,11 @@ DENSITIES = {
     ("likelihood", "categorical"): categorical,
     **{("likelihood", name): gaussian for name in choices("likelihood") if name.startswith("gaussian")},
 }
-KINDS = [(group, name) for group in ("posterior", "likelihood") for name in choices(group) if name != "delta"]
+FLOWS = ("iaf", "spline")
+WITHOUT_A_DENSITY = ("delta", *FLOWS)  # that follows from numbers of an example alone
+KINDS = [
+    (group, name) for group in ("posterior", "likelihood") for name in choices(group) if name not in WITHOUT_A_DENSITY
+]
 
 
 @pytest.mark.parametrize(("group", "choice"), KINDS)
@@ -81,6 +102,8 @@ def test_the_density_follows_from_the_parameters(group, choice):
     x = torch.tensor([0.0, 100 / 255, 1.0]).double().expand(5, 3)
     if choice == "bernoulli":
         x = x.round()
+    if choice == "von_mises_fisher":
+        x = F.normalize(x, dim=-1)
     parameters = parameters_of(distribution)
     expected = DENSITIES[group, choice](x, parameters)
     torch.testing.assert_close(distribution.log_prob(x), expected, rtol=1e-6, atol=1e-6)
@@ -94,6 +117,15 @@ def test_a_point_is_its_mean():
     h = torch.randn(5, 3)
     assert [*parameters_of(part(h))] == ["mean"]
     assert torch.equal(parameters_of(part(h))["mean"], h)
+
+
+@pytest.mark.parametrize("choice", FLOWS)
+def test_a_flow_is_known_by_its_mean(choice):
+    part = head("posterior", choice, (3,))
+    q = part(torch.randn(5, *part.param_shape))
+    assert [*parameters_of(q)] == ["mean"]
+    assert torch.equal(parameters_of(q)["mean"], q.mean)
+    assert "estimate" in formula_of(q)
 
 
 def test_another_kind_is_known_by_nothing():

@@ -12,6 +12,7 @@ from torch.distributions import Categorical, Independent, Laplace, MixtureSameFa
 from vae_cli.build import build_data
 from vae_cli.distributions.drawing import drawn, tempered
 from vae_cli.distributions.gaussian import independent_gaussian
+from vae_cli.distributions.mixture import GaussianMixture
 from vae_cli.errors import ConfigError
 from vae_cli.inference.traverse import along, prior_quantiles
 from vae_cli.loading import load_run
@@ -32,6 +33,9 @@ def test_a_temperature_multiplies_standard_deviations():
     mixture = MixtureSameFamily(Categorical(torch.tensor([0.3, 0.7])), parts)
     torch.testing.assert_close(tempered(mixture, 0.1).mean, mixture.mean)
     torch.testing.assert_close(tempered(mixture, 0.0 + 1e-6).variance, torch.tensor([100 * 0.3 * 0.7]))
+    own = GaussianMixture(mixture.mixture_distribution.logits, parts.mean, parts.stddev)
+    x = torch.tensor([[-4.9], [5.3], [0.0]])
+    torch.testing.assert_close(tempered(own, 0.1).log_prob(x), tempered(mixture, 0.1).log_prob(x))
     assert tempered(gaussian, 1.0) is gaussian
     with pytest.raises(ConfigError, match=r"temperature=2.0: Independent has no standard deviations"):
         tempered(Independent(Laplace(torch.zeros(2), torch.ones(2)), 1), 2.0)
@@ -77,6 +81,7 @@ def runs(small_npz, tmp_path_factory):
         "labels": ["model=cvae", "prior=conditional"],
         "factors": ["model=cvae", "condition=factors"],
         "ae": ["model=ae"],
+        "sphere": ["model=hyperspherical_vae", "likelihood=gaussian"],
     }
     for name, words in kinds.items():
         trained([*small, *words], folder / name)
@@ -151,6 +156,23 @@ def test_walks_go_through_the_quantiles_in_order_of_kl(sample, runs):
     z = run.encode(x)["z"].mean[1].clone()
     z[found["dimension"][0]] = found["value"][1, 0, 3]
     torch.testing.assert_close(found["mean"][1, 0, 3], run.decode(z[None, None]).mean[0, 0])
+
+
+def test_walks_without_a_kl_for_every_dimension_are_in_order_of_variance(sample, runs):
+    found, lines = sample("sphere", "what=traversals")
+    assert "3 dimensions in order of the variance of their means, from the 0.01 to" in lines
+    run = load_run(runs / "sphere")
+    means = run.encode(build_data(run.config).test.peek(torch.arange(11)).x)["z"].mean
+    torch.testing.assert_close(found["traversals"]["variance"], means.var(0).sort(descending=True).values)
+
+
+def test_whatever_is_decoded_lies_on_the_sphere(sample, runs):
+    found = sample("sphere", "what=[samples,reconstructions]", "n=4")[0]
+    torch.testing.assert_close(found["samples"]["z"].norm(dim=-1), torch.ones(4))
+    means, run = found["reconstructions"]["z"], load_run(runs / "sphere")
+    assert (means.norm(dim=-1) < 0.99).all()
+    on_it = means / means.norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(run.decode(on_it[None]).mean[0], found["reconstructions"]["mean"])
 
 
 def test_quantiles_of_a_prior_are_those_of_its_draws(runs):
@@ -294,6 +316,7 @@ BAD = {
     "run=plain what=impute impute.steps=1": "impute.steps=1: 2 to 1000000",
     "run=ae": "an autoencoder has no prior",
     "run=ae what=traversals": "an autoencoder has none",
+    "run=sphere temperature=0.5": "HypersphericalUniform has no standard deviations; use temperature=1",
     "run=ae what=impute": "an autoencoder has none",
     "run=. out=here": "out=here: one folder is for one run",
     "run=plain what=impute split=all": "split=all: choose one of train, val, test",
@@ -302,7 +325,7 @@ BAD = {
 
 @pytest.mark.parametrize("line", BAD)
 def test_a_bad_command_is_one_line_and_leaves_nothing(runs, tmp_path, line):
-    for name in ("plain", "labels", "ae"):
+    for name in ("plain", "labels", "ae", "sphere"):
         (tmp_path / name).symlink_to(runs / name)
     before = {path for path in runs.rglob("*") if path.name != ".lock"}
     done = command("sample", *line.split(), cwd=tmp_path)

@@ -2,6 +2,7 @@
 
 import math
 from importlib.resources import files
+from typing import Any
 
 import torch
 import yaml
@@ -31,6 +32,7 @@ from vae_cli.types import (
     ObjectiveFactory,
     OptimizerFactory,
     Parts,
+    Prior,
     PriorFactory,
     Spec,
     StructureFactory,
@@ -76,12 +78,13 @@ def build_model(config: DictConfig, data: Spec) -> Model:
     prior: PriorFactory = made(config.prior, "prior")
     structure: StructureFactory = made(config.structure, "structure")
     latent_dim = _latent_dim(config.latent_dim, data)
+    _check_prior(target_of(config.posterior), target_of(config.prior))
     try:
         return structure(data, Parts(latent_dim, encoder, decoder, likelihood, posterior, prior, inner))
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             raise ConfigError(
-                "the model does not fit into memory: choose a smaller architecture or latent_dim"
+                "the model does not fit into memory: choose a smaller architecture, posterior, prior or latent_dim"
             ) from error
         raise
 
@@ -170,15 +173,32 @@ def _check_likelihood(data: Data, stored: Support, likelihood: type[Head]) -> No
     support = data.spec.support
     if type(support) in likelihood.models:
         return
-    fitting = [name for name, head in _likelihoods().items() if type(support) in head.models]
+    fitting = [name for name, head in _choices("likelihood").items() if type(support) in head.models]
     advice = f"choose likelihood={' or likelihood='.join(fitting)}" if fitting else "no likelihood here models them"
     if Binary in likelihood.models and isinstance(support, Levels | UnitInterval):
         advice += ", or dataset.binarize=dynamic"
     if type(stored) in likelihood.models:
         advice += ", or dataset.binarize=none"
     wanted = " or ".join(VALUES[kind] for kind in likelihood.models)
-    names = [name for name, head in _likelihoods().items() if head is likelihood] or [likelihood.__name__]
-    raise ConfigError(f"likelihood={names[0]} models {wanted}, and this data set holds {in_words(support)}: {advice}")
+    name = _name("likelihood", likelihood)
+    raise ConfigError(f"likelihood={name} models {wanted}, and this data set holds {in_words(support)}: {advice}")
+
+
+def _check_prior(posterior: type[Head], prior: type[Prior]) -> None:
+    """ConfigError where no z that the posterior gives is one that the prior is a density of."""
+    if {*posterior.models} & {*prior.models}:
+        return
+    fitting = {
+        "prior": [name for name, other in _choices("prior").items() if {*other.models} & {*posterior.models}],
+        "posterior": [name for name, other in _choices("posterior").items() if {*other.models} & {*prior.models}],
+    }
+    axis = min(fitting, key=lambda one: len(fitting[one]) or math.inf)  # the one with less to choose from
+    other = "posterior" if axis == "prior" else "prior"
+    raise ConfigError(
+        f"posterior={_name('posterior', posterior)} gives {VALUES[posterior.models[0]]}, and "
+        f"prior={_name('prior', prior)} is over {VALUES[prior.models[0]]}: choose "
+        f"{axis}={f' or {axis}='.join(fitting[axis])}, or another {other}"
+    )
 
 
 def _latent_dim(typed: int | ListConfig, data: Spec) -> int | tuple[int, ...]:
@@ -195,7 +215,13 @@ def _latent_dim(typed: int | ListConfig, data: Spec) -> int | tuple[int, ...]:
     return sizes if isinstance(typed, ListConfig) else typed
 
 
-def _likelihoods() -> dict[str, type[Head]]:
-    """Every likelihood in `conf/`, by the name that users type."""
-    leaves = sorted(files("vae_cli.conf").joinpath("likelihood").iterdir(), key=lambda leaf: leaf.name)
+def _choices(group: str) -> dict[str, Any]:
+    """What every leaf of a group in `conf/` names, by the name that users type."""
+    leaves = sorted(files("vae_cli.conf").joinpath(group).iterdir(), key=lambda leaf: leaf.name)
     return {leaf.name.removesuffix(".yaml"): target_of(yaml.safe_load(leaf.read_text())) for leaf in leaves}
+
+
+def _name(group: str, target: Any) -> str:
+    """That users type for it."""
+    names = [name for name, other in _choices(group).items() if other is target]
+    return names[0] if names else target.__name__

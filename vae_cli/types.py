@@ -45,7 +45,12 @@ class Real:
     """Any real number."""
 
 
-Support = Binary | UnitInterval | Levels | Tokens | Real
+@dataclass(frozen=True)
+class UnitSphere:
+    """Points at a distance of 1 from the origin; of latent variables alone."""
+
+
+Support = Binary | UnitInterval | Levels | Tokens | Real | UnitSphere
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,8 @@ class Head(nn.Module, ABC):
 
 class Prior(nn.Module, ABC):
     """p(z | c)."""
+
+    models: tuple[type, ...] = (Real,)  # the supports that it is a distribution over
 
     @abstractmethod
     def forward(self, c: Tensor | None, infer: Infer) -> Distribution:

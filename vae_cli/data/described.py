@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Size
 
-from vae_cli.types import Binary, Factor, Levels, Real, Spec, Support, Tokens, UnitInterval
+from vae_cli.types import Binary, Factor, Levels, Real, Spec, Support, Tokens, UnitInterval, UnitSphere
 
 _COUNTED: dict[str, type[Levels | Tokens]] = {kind.__name__: kind for kind in (Levels, Tokens)}
 _OTHERS: dict[str, type[Binary | UnitInterval | Real]] = {kind.__name__: kind for kind in (Binary, UnitInterval, Real)}
@@ -17,6 +17,7 @@ VALUES: dict[type, str] = {
     Levels: "grey levels",
     Tokens: "tokens",
     Real: "real numbers",
+    UnitSphere: "points on the unit sphere",
 }  # of each support, in words
 
 

@@ -5,6 +5,7 @@ from torch import Size, Tensor
 from torch.distributions import Distribution, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
 from vae_cli.distributions.gaussian import independent_gaussian
+from vae_cli.distributions.mixture import GaussianMixture
 from vae_cli.errors import ConfigError
 
 
@@ -30,6 +31,8 @@ def tempered(prior: Distribution, temperature: float) -> Distribution:
         )
     if isinstance(prior, MultivariateNormal):
         return MultivariateNormal(prior.loc, scale_tril=temperature * prior.scale_tril, validate_args=False)
+    if isinstance(prior, GaussianMixture):
+        return GaussianMixture(prior.log_weights, prior.component_mean, temperature * prior.component_scale)
     if isinstance(prior, MixtureSameFamily):
         components = tempered(prior.component_distribution, temperature)
         return MixtureSameFamily(prior.mixture_distribution, components, validate_args=False)

@@ -17,7 +17,10 @@ from torch.distributions import (
 
 from vae_cli.distributions.delta import Delta
 from vae_cli.distributions.discretized_logistic import DiscretizedLogistic
+from vae_cli.distributions.flow import Flow
 from vae_cli.distributions.levels import CategoricalLevels
+from vae_cli.distributions.rank_one_gaussian import RankOneGaussian
+from vae_cli.distributions.von_mises_fisher import VonMisesFisher
 from vae_cli.types import Site
 
 Known = tuple[str, dict[str, Tensor]]
@@ -62,6 +65,24 @@ def _(gaussian: Normal) -> Known:
 @_known.register
 def _(gaussian: MultivariateNormal) -> Known:
     return "N(mean, L L^T) with L = scale_tril", {"mean": gaussian.loc, "scale_tril": gaussian.scale_tril}
+
+
+@_known.register
+def _(gaussian: RankOneGaussian) -> Known:
+    words = "N(mean, C), C^-1 = S^-1 (I + direction direction^T) S^-1 with S = diag(scale)"
+    return words, {"mean": gaussian.loc, "scale": gaussian.scale, "direction": gaussian.direction}
+
+
+@_known.register
+def _(flow: Flow) -> Known:
+    return "a flow of Gaussian noise, whose mean is an estimate from 32 draws", {"mean": flow.mean}
+
+
+@_known.register
+def _(spherical: VonMisesFisher) -> Known:
+    words = "on the unit sphere, with density proportional to exp(concentration direction.z) (von Mises-Fisher)"
+    concentration = spherical.concentration.unsqueeze(-1)
+    return words, {"mean": spherical.mean, "direction": spherical.direction, "concentration": concentration}
 
 
 @_known.register

@@ -23,7 +23,7 @@ class Latent:
 
     means: Tensor  # of q(z | x), [N, Z]
     draws: Tensor  # one of q(z | x), [N, Z]
-    q: Distribution | None  # q(z | x_n), batch shape [N]; None where it is not Gaussian or depends on another draw
+    q: Distribution | None  # q(z | x_n), batch shape [N]; None where it is a flow or depends on another draw
     p: Distribution | None  # p(z), batch shape []; None where it depends on a condition or on another latent variable
     kl: Tensor | None  # of each dimension's marginal, averaged over the examples, [Z], nats; None where not Gaussian
 

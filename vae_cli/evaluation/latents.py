@@ -66,7 +66,7 @@ def _of_one(name: str, latent: Latent, subject: Subject, settings: Settings) -> 
 def _mixture(name: str, latent: Latent, subject: Subject, settings: Settings) -> Report:
     """Mutual information and the rest, from the mixture of all posteriors."""
     if latent.q is None:
-        return Report([], [f"{name}: no mutual information, as q is no Gaussian that depends on x alone"])
+        return Report([], [f"{name}: no mutual information, as q is a flow, or depends on more than x"])
     if latent.p is None:
         return Report([], [f"{name}: no mutual information, as p depends on the condition or on another latent"])
     examples = len(latent.means)

@@ -19,7 +19,7 @@ from vae_cli.inference.memory import draws_within
 from vae_cli.making import check_types, target_of
 from vae_cli.noise import by_example, digests
 from vae_cli.objectives.bounds import Bounds
-from vae_cli.types import Batch, Levels
+from vae_cli.types import Batch, Levels, UnitSphere
 
 T = TypeVar("T")
 Score = Callable[..., Bounds]  # batch, features=... -> its bounds
@@ -83,7 +83,7 @@ def _closer(
     pieces, own = batch.split(size), score(batch)
     evidence, source = own.importance_weighted, f"iwae_{num_samples}"
     if annealing.chains and not _can_be_annealed(subject, batch):
-        yield Report([], ["ais: skipped: it needs latent variables that are continuous"])
+        yield Report([], ["ais: skipped: it needs latent variables that are continuous, and on no sphere"])
     elif annealing.chains:
         estimate, report = _anneal(subject, pieces, annealing, own, source)
         yield report
@@ -98,7 +98,8 @@ def _closer(
 def _can_be_annealed(subject: Subject, batch: Batch) -> bool:
     one = batch.part(slice(1))
     with torch.no_grad(), by_example(digests(one), "sites"):
-        return all(site.q.has_rsample for site in subject.model(one).sites.values())
+        continuous = all(site.q.has_rsample for site in subject.model(one).sites.values())
+    return continuous and UnitSphere not in target_of(subject.run.config.posterior).models
 
 
 def _anneal(subject: Subject, pieces: list[Batch], how: Annealing, own: Bounds, bound: str) -> tuple[Tensor, Report]:

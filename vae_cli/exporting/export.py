@@ -19,9 +19,10 @@ from vae_cli.exporting.programs import Decoder, Encoder, Inputs, program
 from vae_cli.exporting.record import record, shapes
 from vae_cli.files import replacing_folder
 from vae_cli.loading import Run, load_run
+from vae_cli.making import target_of
 from vae_cli.noise import still
 from vae_cli.runs import RunDirectory
-from vae_cli.types import Batch, Trace
+from vae_cli.types import Batch, Trace, UnitSphere
 
 _EXAMPLES = 2  # that programs are traced with: torch.export takes 1 for a shape that never changes
 
@@ -56,6 +57,11 @@ def export_run(directory: RunDirectory, config: DictConfig, out: Path) -> Iterat
 
 def _tried(run: Run) -> tuple[Trace, dict[str, Inputs]]:
     """A pass over examples of zeros, and the inputs of each program, by name."""
+    if UnitSphere in target_of(run.config.posterior).models:
+        raise ConfigError(
+            "posterior=von_mises_fisher cannot be exported: torch.export does not follow its Bessel functions; "
+            "vae-encode writes its codes"
+        )
     condition = run.data.condition
     c = {} if condition is None else {"c": torch.zeros(_EXAMPLES, *condition)}
     x = torch.zeros(_EXAMPLES, *run.data.shape)

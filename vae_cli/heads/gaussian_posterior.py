@@ -1,4 +1,4 @@
-"""q(z | x): Gaussians whose covariance is a multiple of I, diagonal, or full.
+"""q(z | x): Gaussians whose covariance is a multiple of I, diagonal, full, or diagonal but for one direction.
 
 Each draws z = mu + L eps with eps ~ N(0, I), so that ln q(z | x) = ln N(eps; 0, I) - ln |det L|.
 """
@@ -9,7 +9,8 @@ from torch.distributions import Distribution, MultivariateNormal
 from torch.nn import functional as F  # noqa: N812 (torch's own abbreviation)
 
 from vae_cli.distributions.gaussian import independent_gaussian
-from vae_cli.heads.bounded import bounded_scale
+from vae_cli.distributions.rank_one_gaussian import RankOneGaussian
+from vae_cli.heads.bounded import bounded_scale, softly_limited
 from vae_cli.types import Head, Real, Spec
 
 
@@ -70,3 +71,23 @@ class Cholesky(Head):
         strictly_lower = F.pad(below, (0, 1))[..., self._below]  # [*batch, Z, Z]
         tril = strictly_lower + torch.diag_embed(bounded_scale(log_diagonal))
         return MultivariateNormal(mean, scale_tril=tril, validate_args=False)
+
+
+class LowRank(Head):
+    """N(mu, (D + u u^T)^-1) with D diagonal (Rezende, Mohamed & Wierstra 2014, section 4.3).
+
+    Features are D^-1/2 u in place of u: what correlates dimensions does not depend on their scales. Softly limited, the
+    variance in its direction is at least the (1 + 100 Z)th part.
+    """
+
+    models = (Real,)
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.embed_shape = spec.shape
+        self.param_shape = Size((3 * spec.shape.numel(),))
+
+    def forward(self, h: Tensor) -> Distribution:
+        """[*batch, 3 Z]: means, the logs of D^-1/2, then D^-1/2 u."""
+        mean, log_scale, direction = h.chunk(3, dim=-1)
+        return RankOneGaussian(mean, bounded_scale(log_scale), softly_limited(direction))

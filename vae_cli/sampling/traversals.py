@@ -16,6 +16,8 @@ from vae_cli.sampling.request import Request, one_of
 from vae_cli.sampling.result import Result
 from vae_cli.types import Batch, Values
 
+_MEASURES = {"kl": "KL (nats)", "variance": "the variance of their means"}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -38,22 +40,24 @@ class Dimension:
 
     latent: str
     index: int
-    kl: float  # nats, averaged over the examples
+    weight: float  # what it is ranked by
 
     @property
     def title(self) -> str:
         """For a row of a picture."""
-        return f"{self.latent}_{self.index} ({self.kl:.2f})"
+        return f"{self.latent}_{self.index} ({self.weight:.2f})"
 
 
 def traversals(request: Request, settings: DictConfig) -> Result:
     """Dimensions in order of KL; the rest stays at the posterior mean of an example, of which there may be several.
 
-    Latent variables below the one that is walked in are at the mean of their prior given it.
+    Where a KL has no value for each dimension, they are in order of the variance of the posterior means. Latent
+    variables below the one that is walked in are at the mean of their prior given it.
     """
     chosen = settings_of(Settings, settings, "traversals")
     batch = request.examples(request.num(1))
-    walked = _ranked(request)[: chosen.dimensions]
+    measure, ranked = _ranked(request)
+    walked = ranked[: chosen.dimensions]
     levels = torch.linspace(chosen.quantile, 1 - chosen.quantile, chosen.steps, device=batch.x.device)
     if not request.run.bounds:
         raise ConfigError("what=traversals needs a prior, whose quantiles are walked through; an autoencoder has none")
@@ -63,24 +67,24 @@ def traversals(request: Request, settings: DictConfig) -> Result:
         "mean": means,
         "value": values,
         "dimension": torch.tensor([one.index for one in walked]),
-        "kl": torch.tensor([one.kl for one in walked]),
+        measure: torch.tensor([one.weight for one in walked]),
     }
     rows = means.flatten(0, 1)
     sheet = Sheet(rows.flatten(0, 1), chosen.steps, [one.title for one in walked] * len(means))
     titles = [f"{one.latent}_{one.index}" for one in walked]
     frames = [Sheet(means[:, :, step].flatten(0, 1), len(walked), (), titles) for step in range(chosen.steps)]
-    told = f"{len(walked)} dimensions in order of KL (nats), from the {chosen.quantile:g} to the "
+    told = f"{len(walked)} dimensions in order of {_MEASURES[measure]}, from the {chosen.quantile:g} to the "
     return Result(f"{told}{1 - chosen.quantile:g} quantile of the prior", arrays, sheet, frames)
 
 
-def _ranked(request: Request) -> list[Dimension]:
-    """All dimensions by their KL, the largest first; those of a latent variable whose KL is not known by variance."""
-    found = [
-        Dimension(name, index, float(value))
-        for name, latent in request.subject.codes.latents.items()
-        for index, value in enumerate(latent.means.var(0) if latent.kl is None else latent.kl)
-    ]
-    return sorted(found, key=lambda one: -one.kl)
+def _ranked(request: Request) -> tuple[str, list[Dimension]]:
+    """What they are ranked by, and all dimensions, the largest first."""
+    latents = request.subject.codes.latents
+    kls = {name: latent.kl for name, latent in latents.items() if latent.kl is not None}
+    known = len(kls) == len(latents)
+    weights = kls if known else {name: latent.means.var(0) for name, latent in latents.items()}
+    found = [Dimension(name, index, float(one)) for name, all_of in weights.items() for index, one in enumerate(all_of)]
+    return "kl" if known else "variance", sorted(found, key=lambda one: -one.weight)
 
 
 def _of_example(request: Request, one: Batch, walked: list[Dimension], levels: Tensor) -> tuple[Tensor, Tensor]:

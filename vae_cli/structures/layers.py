@@ -13,6 +13,7 @@ import torch
 from torch import Size, Tensor, nn
 from torch.distributions import Distribution
 
+from vae_cli.errors import ConfigError
 from vae_cli.types import Features, Infer, Parts, Real, Spec, Values
 
 
@@ -54,10 +55,20 @@ class Layers:
 
 
 def layers_of(data: Spec, parts: Parts, skip: bool) -> Layers:
-    """From `latent_dim`; a single number is a hierarchy of one."""
+    """From `latent_dim`; a single number is a hierarchy of one.
+
+    Raises:
+        ConfigError: where the posterior is over something else than real numbers.
+
+    """
     sizes = (parts.latent_dim,) if isinstance(parts.latent_dim, int) else parts.latent_dim
-    specs = (Spec(Size((size,)), Real(), condition=data.condition, size=data.size) for size in sizes)
-    return Layers(tuple(specs), skip)
+    specs = tuple(Spec(Size((size,)), Real(), condition=data.condition, size=data.size) for size in sizes)
+    if len(specs) > 1 and Real not in parts.posterior(specs[0]).models:
+        raise ConfigError(
+            "several latent variables have Gaussian priors below the top, and this posterior gives no real numbers: "
+            "use posterior=diagonal, or structure=single"
+        )
+    return Layers(specs, skip)
 
 
 def beside(values: Sequence[Tensor]) -> Tensor:
