@@ -1,5 +1,6 @@
 """Every leaf of `conf/`, so that a new component is tested by being named."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,12 @@ def choices(group: str) -> list[str]:
 
 
 def leaf(group: str, choice: str) -> DictConfig:
+    """Its own copy of what the file says."""
+    return _leaf(group, choice).copy()
+
+
+@cache
+def _leaf(group: str, choice: str) -> DictConfig:
     config = OmegaConf.load(CONF / group / f"{choice}.yaml")
     assert isinstance(config, DictConfig)
     if group != "model":  # a leaf may be another one with some keys changed
@@ -47,8 +54,9 @@ def small_architecture(choice: str) -> list[str]:
     return found + (["architecture.depth=1"] if choice == "gated_mlp" else [])
 
 
+@cache
 def chosen_by(model: str) -> dict[str, Any]:
-    """What a preset sets: a choice for each axis that it names, and root keys."""
+    """What a preset sets: a choice for each axis that it names, and root keys. To be read alone."""
     found: dict[str, Any] = {}
     content = OmegaConf.to_container(leaf("model", model))
     assert isinstance(content, dict)
