@@ -104,10 +104,11 @@ OF_ONE_LATENT = {"beta_tc", "dip_i", "dip_ii", "dreg", "info", "mmd"}  # objecti
 
 def refusal(model, axis, choice):
     """What the refusal of a preset with a choice says; None where they fit."""
-    if (model == "hyperspherical_vae") != (choice in SPHERICAL) and axis in ("posterior", "prior"):
-        return "prior=sphere, or another posterior|posterior=von_mises_fisher, or another prior"
-    if axis == "objective" and (refused := WITHOUT_A_FIT.get((chosen_by(model)["posterior"], choice))):
+    if refused := refused_by_vamp(model, axis, choice):
         return refused
+    both = {"posterior": chosen_by(model)["posterior"], "prior": chosen_by(model)["prior"], axis: choice}
+    if both["prior"] != "vamp" and (both["posterior"] in SPHERICAL) != (both["prior"] in SPHERICAL):
+        return "prior=sphere or prior=vamp, or another posterior|posterior=von_mises_fisher, or another prior"
     several = isinstance(chosen_by(model).get("latent_dim"), list)
     if several and (axis, choice) == ("structure", "single"):
         return "structure=single has one latent variable"
@@ -115,18 +116,31 @@ def refusal(model, axis, choice):
         return f"objective={choice.replace('mmd', 'info')} is for one latent variable"
     if several and (axis, choice) == ("objective", "reconstruction"):
         return "several latent variables need one: use elbo"
+    if axis == "objective" and (refused := WITHOUT_A_FIT.get((chosen_by(model)["posterior"], choice))):
+        return refused
     if "ladder" in (chosen_by(model)["structure"], choice) and axis in ("posterior", "structure"):
         posterior = choice if axis == "posterior" else chosen_by(model)["posterior"]
         if several and posterior not in ("diagonal", "isotropic"):
             return "structure=ladder multiplies Gaussians.*use posterior=diagonal"
     if axis == "prior" and choice.startswith("conditional") and model != "cvae":
         return "choose condition=label"
-    if (axis, choice) == ("prior", "mixture") and model in ("ae", "dae"):
+    if axis == "prior" and choice in ("mixture", "vamp") and model in ("ae", "dae"):
         return "trains no prior: use prior=standard"
     if model in ("ae", "dae") and axis == "objective" and choice in BOUNDS:
         return "use objective=reconstruction"
     if model not in ("ae", "dae") and (axis, choice) == ("posterior", "delta"):
         return "or posterior=diagonal"
+    return None
+
+
+def refused_by_vamp(model, axis, choice):
+    """Of what does not go with pseudo-inputs."""
+    if (model, axis) == ("vampprior", "objective"):
+        return WITHOUT_A_FIT.get(("vamp", choice))
+    if (model, axis) == ("vampprior", "condition") and choice != "none":
+        return "without a condition: choose condition=none"
+    if (axis, choice) == ("prior", "vamp"):
+        return {"cvae": "without a condition", "iwae_dreg": "use objective=iwae"}.get(model)
     return None
 
 
@@ -151,12 +165,13 @@ WITHOUT_A_FIT = {  # (axis choices) that no model can have together, and what th
         if prior not in ("standard", "sphere")
         for objective, told in (("reconstruction", "objective=reconstruction"), ("mmd", "has no KL and so"))
     },
+    ("vamp", "dreg"): "use objective=iwae, or prior=standard",
     **{
-        (posterior, prior): "choose prior=sphere, or another posterior"
+        (posterior, prior): "choose prior=sphere or prior=vamp, or another posterior"
         if prior not in SPHERICAL
         else "choose posterior=von_mises_fisher, or another prior"
         for posterior, prior in itertools.product(choices("posterior"), choices("prior"))
-        if (posterior in SPHERICAL) != (prior in SPHERICAL)
+        if (posterior in SPHERICAL) != (prior in SPHERICAL) and prior != "vamp"
     },
 }
 
@@ -179,7 +194,7 @@ def test_every_posterior_and_prior_under_every_likelihood_and_objective(small, l
     """
     for posterior, prior in itertools.product(choices("posterior"), choices("prior")):
         axes = {"likelihood": likelihood, "posterior": posterior, "prior": prior, "objective": objective}
-        config = chosen([*small, "condition=label"], axes)
+        config = chosen([*small, f"condition={'none' if prior == 'vamp' else 'label'}"], axes)
         refusals = [text for pair, text in WITHOUT_A_FIT.items() if {*pair} <= {posterior, prior, objective}]
         if refusals:
             with pytest.raises(ConfigError, match="|".join(refusals)):
@@ -211,6 +226,10 @@ def test_every_structure_condition_and_prior(small, structure, architecture):
         assert_learns(trained_two_steps(chosen(config, axes)), axes)
     axes = {"structure": structure, "architecture": architecture, "condition": "label", "prior": "conditional"}
     assert_learns(trained_two_steps(chosen(config, axes)), axes)
+    axes = {"structure": structure, "architecture": architecture, "prior": "vamp"}
+    from_below = structure == "hierarchical"
+    with pytest.raises(ConfigError, match="use structure=top_down") if from_below else nullcontext():
+        assert_learns(trained_two_steps(chosen(config, axes)), axes)
 
 
 def without(overrides, *keys):
@@ -226,6 +245,8 @@ def chosen(overrides, axes):
             OmegaConf.update(config, axis, OmegaConf.from_dotlist(small_architecture(choice))[axis])
     for key in {"groups", "num_samples"} & set(config.objective):
         config.objective[key] = 2
+    if "components" in config.prior:
+        config.prior.components = 3
     return config
 
 
@@ -372,7 +393,7 @@ def test_every_experiment_composes_and_what_is_typed_beats_it(experiment):
         (
             ["posterior=von_mises_fisher"],
             "posterior=von_mises_fisher gives points on the unit sphere, and prior=standard is over real numbers: "
-            "choose prior=sphere, or another posterior",
+            "choose prior=sphere or prior=vamp, or another posterior",
         ),
         (
             ["prior=sphere"],

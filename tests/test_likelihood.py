@@ -438,7 +438,9 @@ def test_every_posterior_and_prior_is_judged_whole(small_npz, tmp_path, word):
 def test_nothing_is_annealed_on_a_sphere(small_npz, tmp_path):
     trained([*small_overrides(small_npz), "model=hyperspherical_vae", "trainer.max_epochs=1"], tmp_path / "run")
     found = report(tmp_path / "run")
-    assert found.remarks == ["ais: skipped: it needs latent variables that are continuous, and on no sphere"]
+    assert found.remarks == [
+        "ais: skipped: it needs latent variables that are continuous, on no sphere, and a prior of Gaussians"
+    ]
     assert {"iwae_20", "approximation_gap"} <= set(figures(found))
     assert "ais" not in figures(found)
     assert figures(found)["iwae_20"].value > figures(found)["elbo"].value

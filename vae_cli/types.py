@@ -72,6 +72,7 @@ class Spec:
     condition: Size | None = None  # shape of c; None without a condition
     size: int = 0  # training examples
     mean: Tensor | None = None  # of the training examples, [*X]
+    examples: Callable[[int], Tensor] | None = None  # at most so many training examples, evenly spaced, [num, *X]
 
 
 class Batch(NamedTuple):
@@ -201,10 +202,15 @@ class Prior(nn.Module, ABC):
     """p(z | c)."""
 
     models: tuple[type, ...] = (Real,)  # the supports that it is a distribution over
+    uses_encoder = False  # whether its gradient reaches the encoder
 
     @abstractmethod
     def forward(self, c: Tensor | None, infer: Infer) -> Distribution:
         """C [B, *C] or None -> a distribution with batch shape [] or [B]; `infer` lets a prior use the encoder."""
+
+    def pictures(self) -> Mapping[str, Tensor]:
+        """Events of the shape of x that it is made of, [N, *X], by what they are called."""
+        return {}
 
 
 class Model(nn.Module, ABC):

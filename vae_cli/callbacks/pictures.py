@@ -14,13 +14,18 @@ from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.experiment import Experiment
 from vae_cli.files import replacing
 from vae_cli.inference.traverse import along
-from vae_cli.types import Batch, Spec
+from vae_cli.types import Batch, Prior, Spec
 
 _ROWS = 8
 _STEPS = 10  # of a traversal
 _WIDEST = 3.0  # traversals cover 99.7 % of a standard normal prior
 _MOST_DIMENSIONS = 10
-_TAGS = {"samples": "samples/prior", "reconstructions": "reconstructions/val", "traversals": "traversals/val"}
+_MOST_IMAGES = 100  # of what a prior is made of
+_TAGS = {
+    "samples": "samples/prior",
+    "reconstructions": "reconstructions/val",
+    "traversals": "traversals/val",
+}  # of others: samples/<name>
 
 
 class Pictures(Callback):
@@ -29,6 +34,7 @@ class Pictures(Callback):
     samples: means of p(x | z) at draws of z from the prior, under the conditions of the examples in `reconstructions`.
     reconstructions: a row of validation examples, below it their reconstructions, and so on.
     traversals: one row a latent dimension, in order of KL; the others stay at the first example's posterior mean.
+    What a prior is made of, where that looks like x: pseudo_inputs.
     """
 
     def __init__(self, directory: Path, every_n_epochs: int) -> None:
@@ -54,18 +60,23 @@ class Pictures(Callback):
             pictures = draw(module, data.examples(columns * _ROWS // 2), columns)
         self._directory.mkdir(exist_ok=True)
         for name, picture in pictures.items():
-            tensorboard_of(trainer.logger).experiment.add_image(_TAGS[name], picture, trainer.global_step)
+            tensorboard_of(trainer.logger).experiment.add_image(
+                _TAGS.get(name, f"samples/{name}"), picture, trainer.global_step
+            )
             save_png(picture, self._directory / f"{name}.png")
 
 
 def draw(experiment: Experiment, batch: Batch, columns: int) -> dict[str, Tensor]:
-    """The pictures by name, [C, H, W], uint8: reconstructions, and where a bound was trained the other two."""
+    """The pictures by name, [C, H, W], uint8: reconstructions, and where a bound was trained the others."""
     model = experiment.model
     trace = model(batch)
     shape = batch.x.shape[1:]
     pictures = {"reconstructions": grid(in_pairs(batch.x, trace.px.mean[0], columns), shape, columns)}
     if not experiment.objective.bounds:
         return pictures
+    for part in model.modules():
+        shown = part.pictures() if isinstance(part, Prior) else {}
+        pictures |= {name: grid(images[:_MOST_IMAGES], shape, columns) for name, images in shown.items()}
     pictures["samples"] = grid(model.generate(len(batch.x), batch.c).px.mean[0], shape, columns)
     if len(trace.sites) == 1:
         ((name, site),) = trace.sites.items()

@@ -6,6 +6,7 @@ fresh draw at every access in training; validation and test are drawn once and k
 """
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -62,6 +63,7 @@ def binarize(source: Source, choice: str) -> Data:
         spec = replace(spec, mean=_mean(splits[0]))
     if choice != "none":
         spec = replace(spec, support=Binary())
+    spec = replace(spec, examples=partial(_examples, splits[0]))
     return Data(*splits, spec=spec, fingerprint=source.fingerprint(), places=source.places)
 
 
@@ -74,6 +76,12 @@ def _mean(split: Split) -> Tensor:
     chunks = split.rows.ahead(index.split(1000))
     totals = [split.read(rows.x, torch.Generator()).double().sum(0) for rows in chunks]
     return (torch.stack(totals).sum(0) / len(index)).float()
+
+
+def _examples(split: Split, num: int) -> Tensor:
+    """At most so many, evenly spaced, [num, *X]; where 0 and 1 are drawn, always the same draws."""
+    rows = split.rows.read(evenly_spaced(len(split.rows), num))
+    return split.read(rows.x, torch.Generator().manual_seed(derive_seed(_FROZEN_SEED, "examples"))).cpu()
 
 
 def _scaled(scale: int) -> Read:

@@ -11,9 +11,11 @@ from vae_cli.errors import ConfigError
 
 def drawn(prior: Distribution, num: int, temperature: float) -> Tensor:
     """`num` draws, [1, num, *Z], without gradients; batch shape [], [num] or [1, num]. ConfigError as of `tempered`."""
-    wide = tempered(prior, temperature).expand(Size((1, num)))
+    wide, shape = tempered(prior, temperature), Size((1, num))
+    if wide.batch_shape:
+        wide, shape = wide.expand(shape), Size()
     with torch.no_grad():
-        return wide.rsample() if wide.has_rsample else wide.sample()
+        return wide.rsample(shape) if wide.has_rsample else wide.sample(shape)
 
 
 def tempered(prior: Distribution, temperature: float) -> Distribution:

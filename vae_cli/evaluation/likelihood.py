@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
+from torch.distributions import MixtureSameFamily
 
 from vae_cli.errors import ConfigError
 from vae_cli.evaluation.report import Finding, NotApplicable, Report
@@ -83,7 +84,9 @@ def _closer(
     pieces, own = batch.split(size), score(batch)
     evidence, source = own.importance_weighted, f"iwae_{num_samples}"
     if annealing.chains and not _can_be_annealed(subject, batch):
-        yield Report([], ["ais: skipped: it needs latent variables that are continuous, and on no sphere"])
+        yield Report(
+            [], ["ais: skipped: it needs latent variables that are continuous, on no sphere, and a prior of Gaussians"]
+        )
     elif annealing.chains:
         estimate, report = _anneal(subject, pieces, annealing, own, source)
         yield report
@@ -98,8 +101,9 @@ def _closer(
 def _can_be_annealed(subject: Subject, batch: Batch) -> bool:
     one = batch.part(slice(1))
     with torch.no_grad(), by_example(digests(one), "sites"):
-        continuous = all(site.q.has_rsample for site in subject.model(one).sites.values())
-    return continuous and UnitSphere not in target_of(subject.run.config.posterior).models
+        sites = subject.model(one).sites.values()
+    possible = all(site.q.has_rsample and not isinstance(site.p, MixtureSameFamily) for site in sites)
+    return possible and UnitSphere not in target_of(subject.run.config.posterior).models
 
 
 def _anneal(subject: Subject, pieces: list[Batch], how: Annealing, own: Bounds, bound: str) -> tuple[Tensor, Report]:

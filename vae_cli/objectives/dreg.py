@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from vae_cli.distributions.log_mean import log_mean_exp
+from vae_cli.errors import ConfigError
 from vae_cli.objectives.bounds import check_num_samples, elbo_terms, log_weights
-from vae_cli.objectives.requirements import only_site
+from vae_cli.objectives.requirements import only_site, prior_uses_encoder
 from vae_cli.objectives.routing import with_inference_fixed
 from vae_cli.types import Batch, Model, Objective, Spec, Terms
 
@@ -23,11 +24,20 @@ class DReG(Objective):
 
     Args:
         num_samples: k, draws of z for every example.
+
+    Raises:
+        ConfigError: where the prior is made of the encoder, which then is part of theta as well.
+
     """
 
     def __init__(self, data: Spec, model: Model, *, num_samples: int) -> None:
         super().__init__()
         check_num_samples(num_samples)
+        if prior_uses_encoder(model):
+            raise ConfigError(
+                "objective=dreg tells the encoder's gradient from the prior's, and this prior is made of the encoder: "
+                "use objective=iwae, or prior=standard"
+            )
         self.schedules = {}
         self._num_samples = num_samples
 

@@ -9,6 +9,11 @@ def prior_has_parameters(model: Model) -> bool:
     return any(next(part.parameters(), None) is not None for part in model.modules() if isinstance(part, Prior))
 
 
+def prior_uses_encoder(model: Model) -> bool:
+    """Whether p(z) is made of q(z | x)."""
+    return any(part.uses_encoder for part in model.modules() if isinstance(part, Prior))
+
+
 def only_site(trace: Trace, objective: str) -> Site:
     """The one latent variable of a model, of which draws were taken.
 
