@@ -1,11 +1,13 @@
 """The cases that are timed, and those who run them: ours, a bare loop in plain PyTorch, and pythae."""
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra import compose, initialize_config_module
@@ -33,6 +35,7 @@ class Case:
     encoder: Callable[[], nn.Module]  # [B, *shape] -> [B, 2 latent_dim]
     decoder: Callable[[], nn.Module]  # [B, latent_dim] -> logits [B, *shape]
     channels_last: bool = False  # whether a bare loop in that memory format is tried too
+    pseudo_inputs: int = 0  # of a VampPrior; 0: the prior is N(0, I)
 
 
 class _Gated(nn.Module):
@@ -58,6 +61,15 @@ def _dense(*units: int) -> list[nn.Module]:
     return [layer for a, b in pairwise(units) for layer in (nn.Linear(a, b), nn.ReLU())]
 
 
+_GATED: dict[str, Any] = {
+    "shape": (784,),
+    "examples": 50_000,
+    "batch_size": 100,
+    "latent_dim": 40,
+    "encoder": lambda: nn.Sequential(_Gated(784, 300), _Gated(300, 300), nn.Linear(300, 80)),
+    "decoder": lambda: nn.Sequential(_Gated(40, 300), _Gated(300, 300), nn.Linear(300, 784)),
+}
+
 CASES = {
     "mlp": Case(
         "MLP 784-400-20, batch 128",
@@ -72,12 +84,13 @@ CASES = {
     "gated": Case(
         "Gated MLP 784-300-300-40, batch 100",
         ("architecture=gated_mlp", "latent_dim=40"),
-        (784,),
-        50_000,
-        100,
-        40,
-        lambda: nn.Sequential(_Gated(784, 300), _Gated(300, 300), nn.Linear(300, 80)),
-        lambda: nn.Sequential(_Gated(40, 300), _Gated(300, 300), nn.Linear(300, 784)),
+        **_GATED,
+    ),
+    "vamp": Case(
+        "The same with a VampPrior of 500 pseudo-inputs",
+        ("model=vampprior", "latent_dim=40"),
+        **_GATED,
+        pseudo_inputs=500,
     ),
     "conv": Case(
         "Convolutions of Burgess et al. (2018), 64 x 64, batch 64",
@@ -132,6 +145,7 @@ class _Bare(nn.Module):
     def __init__(self, case: Case) -> None:
         super().__init__()
         self.encoder, self.decoder = case.encoder(), case.decoder()
+        self.inputs = nn.Parameter(0.05 + 0.01 * torch.randn(case.pseudo_inputs, *case.shape))
 
     def forward(self, x: Tensor, lower: Callable[[], object]) -> Tensor:
         with lower():
@@ -141,8 +155,23 @@ class _Bare(nn.Module):
         with lower():
             logits = self.decoder(z)
         nll = F.binary_cross_entropy_with_logits(logits.float(), x, reduction="sum")
-        kl = 0.5 * (mean.square() + (2 * log_sigma).exp() - 1 - 2 * log_sigma).sum()
+        if len(self.inputs):
+            kl = (_log_normal(z, mean, log_sigma) - self._log_mixture(z, lower)).sum()
+        else:
+            kl = 0.5 * (mean.square() + (2 * log_sigma).exp() - 1 - 2 * log_sigma).sum()
         return (nll + kl) / len(x)
+
+    def _log_mixture(self, z: Tensor, lower: Callable[[], object]) -> Tensor:
+        with lower():
+            h = self.encoder(self.inputs.clamp(0, 1))
+        mean, log_sigma = h.float().chunk(2, dim=1)
+        each = _log_normal(z.unsqueeze(1), mean, log_sigma)  # [B, K]
+        return each.logsumexp(1) - math.log(len(self.inputs))
+
+
+def _log_normal(z: Tensor, mean: Tensor, log_sigma: Tensor) -> Tensor:
+    """Without the constant, which the other density has too."""
+    return (-log_sigma - 0.5 * ((z - mean) * (-log_sigma).exp()).square()).sum(-1)
 
 
 def bare_loop(
@@ -176,7 +205,7 @@ def bare_loop(
 def _pythae_loop(case: Case, folder: Path, x: Tensor, steps: int) -> float:
     """Images a second of pythae's trainer in one epoch over as many rows as `steps` batches need, at most all."""
     from pythae.data.datasets import BaseDataset
-    from pythae.models import VAE, VAEConfig
+    from pythae.models import VAE, VAMP, VAEConfig, VAMPConfig
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
@@ -198,10 +227,15 @@ def _pythae_loop(case: Case, folder: Path, x: Tensor, steps: int) -> float:
         def forward(self, z: Tensor) -> ModelOutput:
             return ModelOutput(reconstruction=torch.sigmoid(self.net(z)))
 
-    config = VAEConfig(input_dim=case.shape, latent_dim=case.latent_dim, reconstruction_loss="bce")
+    common = {"input_dim": case.shape, "latent_dim": case.latent_dim, "reconstruction_loss": "bce"}
+    if case.pseudo_inputs:
+        config = VAMPConfig(**common, number_components=case.pseudo_inputs)
+        model = VAMP(config, encoder=Encoder(), decoder=Decoder())
+    else:
+        model = VAE(VAEConfig(**common), encoder=Encoder(), decoder=Decoder())
     rows = x[: steps * case.batch_size]
     trainer = BaseTrainer(
-        model=VAE(config, encoder=Encoder(), decoder=Decoder()),
+        model=model,
         train_dataset=BaseDataset(rows, torch.zeros(len(rows))),
         training_config=BaseTrainerConfig(
             output_dir=str(folder), num_epochs=1, per_device_train_batch_size=case.batch_size, no_cuda=True

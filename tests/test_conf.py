@@ -256,11 +256,24 @@ def composed_once(overrides):
 
 
 def trained_two_steps(config):
-    data = build_data(config)
+    data = data_of(config)
     experiment = build_experiment(config, data)
     rehearse(experiment, data)
     assert all(loss.isfinite() for loss in two_steps(experiment, data))
     return experiment
+
+
+_DATA = {}
+
+
+def data_of(config):
+    """Built once for all configs that say the same of it; it goes on where the last one stopped."""
+    said = str(config.dataset), *(config[axis]["_target_"] for axis in ("likelihood", "condition")), config.seed
+    if said not in _DATA:
+        data = build_data(config)
+        _DATA[said] = data, config.dataset.binarize
+    data, config.dataset.binarize = _DATA[said]
+    return data
 
 
 def assert_learns(experiment, axes):
@@ -354,9 +367,37 @@ def test_every_preset_trains_on_data_that_needs_no_files(model, dataset):
         trained_two_steps(composed(words))
 
 
+@cache
+def recipe(experiment):
+    """What it sets besides choices, with what the recipe sets that it begins with."""
+    config = OmegaConf.load(CONF / "experiment" / f"{experiment}.yaml")
+    for base in config.pop("defaults"):
+        if isinstance(base, str) and base != "_self_":
+            config = OmegaConf.merge(recipe(base), config)
+    return config
+
+
 def numbered(experiment):
     """The axes of whose parts a recipe sets numbers."""
-    return [axis for axis in NUMBERED if axis in OmegaConf.load(CONF / "experiment" / f"{experiment}.yaml")]
+    return [axis for axis in NUMBERED if axis in recipe(experiment)]
+
+
+def swapped(experiment, small, axis, choice):
+    """As if the choice had been typed too; Hydra composes once a recipe."""
+    data_of_theirs = [word for word in small if word.startswith("dataset")]
+    config = copy.deepcopy(composed_once((f"experiment={experiment}", *data_of_theirs)))
+    config[axis] = OmegaConf.merge(leaf(axis, choice), recipe(experiment)[axis])
+    return config
+
+
+def test_a_choice_swapped_into_a_recipe_is_as_if_typed(small):
+    for experiment, axis, choice in (
+        ("burda2016_mnist_two_layers", "architecture", "gated_mlp"),
+        ("tomczak2018_hvae_static_mnist", "objective", "capacity"),
+    ):
+        data_of_theirs = [word for word in small if word.startswith("dataset")]
+        typed = composed([f"experiment={experiment}", *data_of_theirs, f"{axis}={choice}"])
+        assert swapped(experiment, small, axis, choice) == typed
 
 
 @pytest.mark.parametrize(
@@ -365,14 +406,15 @@ def numbered(experiment):
 )
 def test_every_experiment_with_every_choice_trains_two_steps_or_fails_in_one_line(small, experiment, axis, choice):
     """On the axes whose numbers it sets; on the others it is its preset."""
-    data_of_theirs = [word for word in small if word.startswith("dataset")]
-    config = composed([f"experiment={experiment}", *data_of_theirs, f"{axis}={choice}"])
+    config = swapped(experiment, small, axis, choice)
     if "width" in config.architecture:
         config.architecture.width = 8
     try:
         trained_two_steps(config)
     except ConfigError as error:
-        assert re.search("has no such setting; leave it out|use (objective|likelihood|posterior)=", str(error))
+        assert re.search(
+            "has no such setting; leave it out|use (objective|likelihood|posterior|structure)=", str(error)
+        )
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))
