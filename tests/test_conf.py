@@ -111,7 +111,8 @@ def refusal(model, axis, choice):
         return None if model != "hybrid_cvae" or axis == "objective" else "and this structure has none"
     if (axis, choice) == ("condition", "none") and model in ("structured_cvae", "hybrid_cvae"):
         return "prior=conditional needs a condition"
-    if {choice, *chosen_by(model).values()} >= WHOLE:
+    chosen = [choice, *chosen_by(model).values()]
+    if all(one in chosen for one in WHOLE):
         return "a mask needs a likelihood that is a product"
     if (model == "hyperspherical_vae") != (choice in SPHERICAL) and axis in ("posterior", "prior"):
         return "prior=sphere, or another posterior|posterior=von_mises_fisher, or another prior"

@@ -35,8 +35,8 @@ class Hybrid(Objective):
         check_num_samples(num_samples)
         if data.condition is None:
             raise ConfigError(
-                "objective=hybrid needs a condition, as draws of a p(z) that knows nothing of x cannot predict it: "
-                "choose condition=quadrant or condition=label, or objective=elbo"
+                "objective=hybrid needs a condition, as draws of a p(z) that knows nothing of x cannot predict it: use "
+                "objective=elbo, or choose condition=quadrant or condition=label"
             )
         if not model.latents:
             raise ConfigError(
