@@ -350,7 +350,9 @@ def runs(small_npz, tmp_path_factory):
     folder = tmp_path_factory.mktemp("structured")
     words = [*small_overrides(small_npz), "model=structured_cvae", "prior.width=8", "latent_dim=2"]
     trained([*words, "logging.importance_samples=3"], folder / "cvae")
-    trained([*[word for word in words if "prior" not in word], "structure=density"], folder / "network")
+    network = [*[word for word in words if "prior" not in word], "structure=density"]
+    trained(network, folder / "network")
+    trained([*network, "likelihood=discretized_logistic", "condition.given=3"], folder / "levels")
     return folder
 
 
@@ -398,6 +400,15 @@ def test_evaluation_of_a_density_is_exact_and_nothing_else(runs):
     assert figure["error"] > 0
     for group in ("latents", "clustering", "probes", "disentanglement"):
         assert f"{group}: skipped: this model has no latent variables" in told
+
+
+def test_bits_of_a_run_are_of_the_unknown_numbers(runs):
+    """A quarter of 16 x 16 pixels."""
+    _, metrics = evaluated(runs, "levels")
+    figures = {one["name"]: one["value"] for one in metrics["evaluation"]["likelihood"]["findings"]}
+    bits = -figures["log_likelihood"] / (64 * math.log(2))
+    assert figures["bits_per_dimension"] == pytest.approx(bits, rel=1e-6)
+    assert metrics["test"]["test/bits_per_dimension"] == pytest.approx(bits, rel=1e-6)
 
 
 def sampled(runs, name, *words):
