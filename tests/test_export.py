@@ -80,6 +80,7 @@ def folder(small_npz, tmp_path_factory):
             "none": {},
             "label": {"c": np.eye(3)[content["y"]]},
             "factors": {"c": np.concatenate([np.eye(3)[factors[:, 0]], np.eye(2)[factors[:, 1]]], 1)},
+            "quadrant": {"c": np.where(np.arange(16)[:, None] // 8 > np.arange(16) // 8, x, 0.5)},  # bottom left
         }[axes["condition"]]
         inputs = {"x": x, "z": rng.normal(size=(7, 3)), **c}
         np.savez(folder / name / "inputs.npz", **{key: np.float32(value) for key, value in inputs.items()})
@@ -134,7 +135,8 @@ def test_programs_give_the_numbers_of_the_run(folder, found, small_npz, name):
         elif axes["posterior"] in ("diagonal", "isotropic"):
             expected["z_scale"] = q.stddev
         assert_close(found[name], f"encoder_{size}_", expected)
-        px = run.decode(inputs["z"][None, :size], **given)
+        part = {"x": inputs["x"][:size]} if axes["condition"] == "quadrant" else {}
+        px = run.decode(inputs["z"][None, :size], **given, **part)
         assert_close(found[name], f"decoder_{size}_", {"mean": px.mean[0], **others(axes["likelihood"], px)})
 
 
