@@ -100,12 +100,22 @@ BOUNDS = [objective for objective in choices("objective") if objective != "recon
 
 
 OF_ONE_LATENT = {"beta_tc", "dip_i", "dip_ii", "dreg", "info", "mmd"}  # objectives
+CONDITIONAL = {"cvae", "structured_cvae", "hybrid_cvae"}  # presets with a condition
 
 
 def refusal(model, axis, choice):
     """What the refusal of a preset with a choice says; None where they fit."""
+    if (axis, choice) in (("structure", "density"), ("objective", "hybrid")):
+        if model not in CONDITIONAL:
+            return f"{axis}={choice} needs a condition"
+        return None if model != "hybrid_cvae" or axis == "objective" else "and this structure has none"
     if refused := refused_by_vamp(model, axis, choice):
         return refused
+    if (axis, choice) == ("condition", "none") and model in ("structured_cvae", "hybrid_cvae"):
+        return "prior=conditional needs a condition"
+    chosen = [choice, *chosen_by(model).values()]
+    if all(one in chosen for one in WHOLE):
+        return "a mask needs a likelihood that is a product"
     both = {"posterior": chosen_by(model)["posterior"], "prior": chosen_by(model)["prior"], axis: choice}
     if both["prior"] != "vamp" and (both["posterior"] in SPHERICAL) != (both["prior"] in SPHERICAL):
         return "prior=sphere or prior=vamp, or another posterior|posterior=von_mises_fisher, or another prior"
@@ -116,13 +126,15 @@ def refusal(model, axis, choice):
         return f"objective={choice.replace('mmd', 'info')} is for one latent variable"
     if several and (axis, choice) == ("objective", "reconstruction"):
         return "several latent variables need one: use elbo"
-    if axis == "objective" and (refused := WITHOUT_A_FIT.get((chosen_by(model)["posterior"], choice))):
-        return refused
+    if axis == "objective":
+        for part in (both["posterior"], both["prior"]):
+            if refused := WITHOUT_A_FIT.get((part, choice)):
+                return refused
     if "ladder" in (chosen_by(model)["structure"], choice) and axis in ("posterior", "structure"):
         posterior = choice if axis == "posterior" else chosen_by(model)["posterior"]
         if several and posterior not in ("diagonal", "isotropic"):
             return "structure=ladder multiplies Gaussians.*use posterior=diagonal"
-    if axis == "prior" and choice.startswith("conditional") and model != "cvae":
+    if axis == "prior" and choice.startswith("conditional") and model not in CONDITIONAL:
         return "choose condition=label"
     if axis == "prior" and choice in ("mixture", "vamp") and model in ("ae", "dae"):
         return "trains no prior: use prior=standard"
@@ -135,25 +147,35 @@ def refusal(model, axis, choice):
 
 def refused_by_vamp(model, axis, choice):
     """Of what does not go with pseudo-inputs."""
-    if (model, axis) == ("vampprior", "objective"):
-        return WITHOUT_A_FIT.get(("vamp", choice))
     if (model, axis) == ("vampprior", "condition") and choice != "none":
         return "without a condition: choose condition=none"
     if (axis, choice) == ("prior", "vamp"):
-        return {"cvae": "without a condition", "iwae_dreg": "use objective=iwae"}.get(model)
+        return (
+            "without a condition"
+            if model in CONDITIONAL
+            else WITHOUT_A_FIT.get((choice, chosen_by(model)["objective"]))
+        )
     return None
 
 
 SPHERICAL = {"von_mises_fisher", "sphere"}
+WHOLE = {"quadrant", "gaussian_optimal"}  # a mask, and a likelihood that takes its scale from all of x
 
 WITHOUT_A_FIT = {  # (axis choices) that no model can have together, and what the refusal names
     **{("delta", objective): "use objective=reconstruction" for objective in BOUNDS},
     **{
         (part, "beta_tc"): "needs independent dimensions.*use posterior=diagonal and prior=standard"
         for part in (*choices("posterior"), *choices("prior"))
-        if part not in ("delta", "isotropic", "diagonal", "standard", "conditional")
+        if part not in ("delta", "isotropic", "diagonal", "standard", "conditional", "conditional_mlp")
     },
-    ("conditional", "beta_tc"): "this prior depends on the condition: use prior=standard",
+    **{
+        (prior, "beta_tc"): "this prior depends on the condition: use prior=standard"
+        for prior in ("conditional", "conditional_mlp")
+    },
+    **{
+        (prior, "hybrid"): "GaussianMixture carry no gradient: use prior=conditional_mlp"
+        for prior in ("mixture", "conditional_mixture")
+    },
     **{
         (posterior, "dip_ii"): "needs the covariance of q"
         for posterior in choices("posterior")
@@ -165,6 +187,7 @@ WITHOUT_A_FIT = {  # (axis choices) that no model can have together, and what th
         if prior not in ("standard", "sphere")
         for objective, told in (("reconstruction", "objective=reconstruction"), ("mmd", "has no KL and so"))
     },
+    ("vamp", "hybrid"): "objective=hybrid needs a condition",
     ("vamp", "dreg"): "use objective=iwae, or prior=standard",
     **{
         (posterior, prior): "choose prior=sphere or prior=vamp, or another posterior"
@@ -222,13 +245,15 @@ def test_every_structure_condition_and_prior(small, structure, architecture):
     """Of two latent variables; a gradient for every parameter."""
     config = [*without(small, "latent_dim"), "latent_dim=[3,2]"]
     for condition in choices("condition"):
+        if (structure, condition) == ("density", "none"):
+            continue  # refused: tests/test_structured.py
         axes = {"structure": structure, "architecture": architecture, "condition": condition}
         assert_learns(trained_two_steps(chosen(config, axes)), axes)
     axes = {"structure": structure, "architecture": architecture, "condition": "label", "prior": "conditional"}
     assert_learns(trained_two_steps(chosen(config, axes)), axes)
     axes = {"structure": structure, "architecture": architecture, "prior": "vamp"}
-    from_below = structure == "hierarchical"
-    with pytest.raises(ConfigError, match="use structure=top_down") if from_below else nullcontext():
+    refused = {"hierarchical": "use structure=top_down", "density": "needs a condition"}.get(structure)
+    with pytest.raises(ConfigError, match=refused) if refused else nullcontext():
         assert_learns(trained_two_steps(chosen(config, axes)), axes)
 
 

@@ -41,10 +41,11 @@ def test_a_temperature_multiplies_standard_deviations():
         tempered(Independent(Laplace(torch.zeros(2), torch.ones(2)), 1), 2.0)
 
 
-def test_draws_without_gradient_by_the_noise_of_the_prior():
+def test_draws_by_the_noise_of_the_prior():
     mean = torch.tensor([1.0, -2.0], requires_grad=True)
-    draws = drawn(independent_gaussian(mean, torch.tensor([0.5, 2.0]), 1), 20_000, 0.5)[0]
-    assert not draws.requires_grad
+    prior = independent_gaussian(mean, torch.tensor([0.5, 2.0]), 1)
+    assert drawn(prior, 3, 1.0, samples=4).shape == (4, 3, 2)
+    draws = drawn(prior, 20_000, 0.5)[0].detach()
     torch.testing.assert_close(draws.mean(0), mean.detach(), rtol=0, atol=0.05)
     torch.testing.assert_close(draws.std(0), torch.tensor([0.25, 1.0]), rtol=0.05, atol=0)
 

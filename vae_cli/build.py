@@ -145,7 +145,7 @@ def _monitors(config: DictConfig, data: Spec, objective: Objective, key: str) ->
     """`key`: of the draws of the importance-weighted bound, in `logging`."""
     found: list[Monitor] = []
     if target_of(config.likelihood).models == (Levels,):
-        found.append(BitsPerDimension(data.shape.numel()))
+        found.append(BitsPerDimension())
     if (samples := config.logging[key]) and not objective.bounds:
         raise ConfigError(f"logging.{key}={samples}: this objective trains no bound; use logging.{key}=0")
     if samples:

@@ -65,7 +65,8 @@ class Run:
     """A trained model and what it was trained on. Nothing here needs the data itself.
 
     Inputs are arrays or tensors in the units of the model: 0 and 1, grey levels as level / (count - 1), real numbers.
-    Labels y [B] (or factors [B, F] where the condition is of factors) are needed where there is a condition.
+    What a condition is made of is needed where there is one: labels y [B], factors [B, F], or x itself [B, *X], of
+    which what is given counts.
     """
 
     def __init__(self, directory: RunDirectory, config: DictConfig, data: Spec, weights: Weights, device: str) -> None:
@@ -80,7 +81,7 @@ class Run:
 
     @property
     def reads(self) -> str | None:
-        """What its condition is made of: `y`, `factors`, or None."""
+        """What its condition is made of: `y`, `factors`, `x`, or None."""
         return self.condition.reads
 
     def batch(self, x: Values, y: Values | None = None, factors: Values | None = None) -> Batch:
@@ -103,19 +104,33 @@ class Run:
             return {name: site.q for name, site in self.model(batch).sites.items()}
 
     def decode(
-        self, z: Values | Mapping[str, Values], y: Values | None = None, factors: Values | None = None
+        self,
+        z: Values | Mapping[str, Values],
+        y: Values | None = None,
+        factors: Values | None = None,
+        x: Values | None = None,
     ) -> Distribution:
-        """Z [S, B, *Z] -> p(x | z), batch shape [S, B]; of a model with several latent variables, each by its name."""
+        """Z [S, B, *Z] -> p(x | z), batch shape [S, B]; of a model with several latent variables, each by its name.
+
+        Raises:
+            ConfigError: where what the condition is made of is missing, or the model has no latent variables.
+
+        """
+        if not self.model.latents:
+            raise ConfigError(
+                f"{self.directory.path}: no latent variables, so nothing to decode; generate gives p(x | c)"
+            )
         named = z if isinstance(z, Mapping) else {"z": z}
         values = {name: torch.as_tensor(one, dtype=torch.float32, device=self.device) for name, one in named.items()}
         (batch,) = {one.shape[1] for one in values.values()}
-        return self.model.decode(values, self._c(batch, y, factors))
+        return self.model.decode(values, self._conditions(batch, y, factors, x).c)
 
     def generate(
         self,
         num: int,
         y: Values | None = None,
         factors: Values | None = None,
+        x: Values | None = None,
         *,
         seed: int = 0,
         temperature: float = 1.0,
@@ -131,7 +146,7 @@ class Run:
         """
         if not self.bounds:
             raise ConfigError(f"{self.directory.path}: an autoencoder has no prior, so nothing can be drawn from it")
-        c = self._c(num, y, factors)
+        c = self._conditions(num, y, factors, x).c
         with stream(self.device, seed, "generate"):
             return self.model.generate(num, c, temperature)
 
@@ -140,14 +155,15 @@ class Run:
         num: int,
         y: Values | None = None,
         factors: Values | None = None,
+        x: Values | None = None,
         *,
         seed: int = 0,
         temperature: float = 1.0,
     ) -> Tensor:
-        """`num` draws of x from the model, noise of p(x | z) included, [num, *X]."""
-        px = self.generate(num, y, factors, seed=seed, temperature=temperature).px
+        """`num` draws of x from the model, noise of p(x | z) included, [num, *X]; what is given of x stays."""
+        px = self.generate(num, y, factors, x, seed=seed, temperature=temperature).px
         with stream(self.device, seed, "sample"):
-            return px.sample()[0]
+            return self._conditions(num, y, factors, x).completed(px.sample()[0])
 
     def log_prob(
         self,
@@ -178,8 +194,16 @@ class Run:
             raise ConfigError("x holds no examples")
         return bounds(self.model, batch, samples, seed=seed, memory=memory).importance_weighted
 
-    def _c(self, num: int, y: Values | None, factors: Values | None) -> Tensor | None:
-        return self._conditioned(torch.zeros((num, *self.data.shape), device=self.device), y, factors).c
+    def _conditions(self, num: int, y: Values | None, factors: Values | None, x: Values | None) -> Batch:
+        """So many examples with their conditions; x is zero where these do not read it."""
+        if self.reads != "x":
+            return self._conditioned(torch.zeros((num, *self.data.shape), device=self.device), y, factors)
+        if x is None:
+            raise ConfigError("this model was trained with a condition: x is needed, of which what is given counts")
+        batch = self.batch(x)
+        if len(batch.x) != num:
+            raise ConfigError(f"{num} examples have {len(batch.x)} rows of x")
+        return batch
 
     def _conditioned(self, x: Tensor, y: Values | None, factors: Values | None) -> Batch:
         known = [None if one is None else torch.as_tensor(one, device=self.device).long() for one in (y, factors)]

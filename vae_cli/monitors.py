@@ -30,11 +30,12 @@ class ImportanceWeightedBound:
 
 
 class BitsPerDimension:
-    """`bits_per_dimension`: -elbo / (D ln 2), for likelihoods that give probabilities of levels."""
+    """`bits_per_dimension`: -elbo / (D ln 2), for likelihoods that give probabilities of levels.
 
-    def __init__(self, dimensions: int) -> None:
-        self._nats = dimensions * math.log(2)
+    D is how many numbers of x the likelihood counts.
+    """
 
     def __call__(self, model: Model, batch: Batch, terms: Terms) -> Terms:
         """An upper bound on the bits that a code for x needs."""
-        return {"bits_per_dimension": -terms["elbo"] / self._nats} if "elbo" in terms else {}
+        nats = batch.dimensions * math.log(2)
+        return {"bits_per_dimension": -terms["elbo"] / nats} if "elbo" in terms else {}

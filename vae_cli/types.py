@@ -92,6 +92,15 @@ class Batch(NamedTuple):
         fields = zip(*batches, strict=True)
         return Batch(*(None if parts[0] is None else torch.cat(parts) for parts in fields))  # pyright: ignore[reportArgumentType]
 
+    @property
+    def dimensions(self) -> float:
+        """How many numbers of an example the likelihood counts, averaged over the examples."""
+        return self.x[0].numel() if self.mask is None else float(self.mask.sum()) / len(self.mask)
+
+    def completed(self, made: Tensor) -> Tensor:
+        """What a model makes of the examples, [..., B, *X], where the likelihood counts; x itself elsewhere."""
+        return made if self.mask is None else torch.where(self.mask.bool(), made, self.x)
+
     def part(self, rows: slice | Tensor) -> "Batch":
         """Some of the examples."""
         return Batch(*(None if field is None else field[rows] for field in self))  # pyright: ignore[reportArgumentType]
@@ -167,8 +176,8 @@ class Passes(Protocol):
 class Generated:
     """Draws from the model itself."""
 
-    values: Values  # [1, num, *Z], those that others depend on first
-    px: Distribution  # batch shape [1, num]
+    values: Values  # [S, num, *Z], those that others depend on first
+    px: Distribution  # batch shape [S, num]
 
 
 # ---- parts ---------------------------------------------------------------------------------------------------------
@@ -216,7 +225,7 @@ class Prior(nn.Module, ABC):
 class Model(nn.Module, ABC):
     """A generative model with its inference network."""
 
-    latents: tuple[str, ...]  # names of its latent variables, those that others depend on first
+    latents: tuple[str, ...]  # names of its latent variables, those that others depend on first; () for a plain density
 
     def forward(self, batch: Batch, num_samples: int = 1) -> Trace:
         """One pass: draw each latent `num_samples` times from its posterior and keep all that was computed."""
@@ -242,11 +251,14 @@ class Model(nn.Module, ABC):
         """
 
     @abstractmethod
-    def generate(self, num: int, c: Tensor | None = None, temperature: float = 1.0) -> Generated:
+    def generate(self, num: int, c: Tensor | None = None, temperature: float = 1.0, samples: int = 1) -> Generated:
         """`num` draws of each latent variable from its prior, and p(x | z, c) there; c [num, *C].
+
+        Draws carry gradients to priors whose draws can.
 
         Args:
             temperature: what the standard deviations of priors are multiplied with.
+            samples: S, so many draws under each c.
 
         Raises:
             ConfigError: where another temperature than 1 has no meaning for a prior.

@@ -32,6 +32,7 @@ class Pictures(Callback):
     """Every `every_n_epochs` epochs and at the end.
 
     samples: means of p(x | z) at draws of z from the prior, under the conditions of the examples in `reconstructions`.
+    Where only part of x is modelled, the rest is as in the example.
     reconstructions: a row of validation examples, below it their reconstructions, and so on.
     traversals: one row a latent dimension, in order of KL; the others stay at the first example's posterior mean.
     What a prior is made of, where that looks like x: pseudo_inputs.
@@ -71,13 +72,13 @@ def draw(experiment: Experiment, batch: Batch, columns: int) -> dict[str, Tensor
     model = experiment.model
     trace = model(batch)
     shape = batch.x.shape[1:]
-    pictures = {"reconstructions": grid(in_pairs(batch.x, trace.px.mean[0], columns), shape, columns)}
+    pictures = {"reconstructions": grid(in_pairs(batch.x, batch.completed(trace.px.mean[0]), columns), shape, columns)}
     if not experiment.objective.bounds:
         return pictures
     for part in model.modules():
         shown = part.pictures() if isinstance(part, Prior) else {}
         pictures |= {name: grid(images[:_MOST_IMAGES], shape, columns) for name, images in shown.items()}
-    pictures["samples"] = grid(model.generate(len(batch.x), batch.c).px.mean[0], shape, columns)
+    pictures["samples"] = grid(batch.completed(model.generate(len(batch.x), batch.c).px.mean[0]), shape, columns)
     if len(trace.sites) == 1:
         ((name, site),) = trace.sites.items()
         kl = kl_per_dimension(site)
@@ -85,8 +86,9 @@ def draw(experiment: Experiment, batch: Batch, columns: int) -> dict[str, Tensor
             dimensions = kl.argsort(descending=True)[:_MOST_DIMENSIONS]
             steps = torch.linspace(-_WIDEST, _WIDEST, _STEPS, device=kl.device).expand(len(dimensions), -1)
             z = along(site.q.mean[0], dimensions, steps).flatten(0, 1)
-            c = None if batch.c is None else batch.c[:1].expand(len(z), *batch.c.shape[1:])
-            pictures["traversals"] = grid(model.decode({name: z[None]}, c).mean[0], shape, _STEPS)
+            first = batch.part(slice(1))
+            c = None if first.c is None else first.c.expand(len(z), *first.c.shape[1:])
+            pictures["traversals"] = grid(first.completed(model.decode({name: z[None]}, c).mean[0]), shape, _STEPS)
     return pictures
 
 

@@ -1,6 +1,5 @@
 """Draws from a prior, as it was trained or more or less boldly."""
 
-import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
@@ -9,13 +8,12 @@ from vae_cli.distributions.mixture import GaussianMixture
 from vae_cli.errors import ConfigError
 
 
-def drawn(prior: Distribution, num: int, temperature: float) -> Tensor:
-    """`num` draws, [1, num, *Z], without gradients; batch shape [], [num] or [1, num]. ConfigError as of `tempered`."""
-    wide, shape = tempered(prior, temperature), Size((1, num))
+def drawn(prior: Distribution, num: int, temperature: float, samples: int = 1) -> Tensor:
+    """Draws [samples, num, *Z] of a prior of batch shape [], [num] or [samples, num]. ConfigError as of `tempered`."""
+    wide, shape = tempered(prior, temperature), Size((samples, num))
     if wide.batch_shape:
         wide, shape = wide.expand(shape), Size()
-    with torch.no_grad():
-        return wide.rsample(shape) if wide.has_rsample else wide.sample(shape)
+    return wide.rsample(shape) if wide.has_rsample else wide.sample(shape)
 
 
 def tempered(prior: Distribution, temperature: float) -> Distribution:

@@ -10,6 +10,11 @@ from vae_cli.distributions.unchecked import Unchecked
 from vae_cli.errors import ConfigError
 
 
+def masked(px: Distribution, mask: Tensor | None) -> Distribution:
+    """P(x) where there is no mask, else p over the coordinates where mask = 1; mask [B, *event]."""
+    return px if mask is None else Masked(px, mask)
+
+
 class Masked(Unchecked):
     """p(x) over the coordinates where mask = 1: log p = sum_i mask_i log p_i(x_i).
 

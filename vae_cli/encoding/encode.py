@@ -11,6 +11,7 @@ from vae_cli.data.ordered import ordered
 from vae_cli.encoding.columns import Columns, columns
 from vae_cli.encoding.npz import write_npz
 from vae_cli.encoding.parquet import write_parquet
+from vae_cli.errors import ConfigError
 from vae_cli.loading import Run
 from vae_cli.progress import Progress
 from vae_cli.reuse import other_data, own_data, reopened
@@ -32,6 +33,8 @@ def encode(directory: RunDirectory, config: DictConfig, out: Path, progress: Pro
 
     """
     run = reopened(directory, config)
+    if not run.model.latents:
+        raise ConfigError(f"{directory.path}: this model has no latent variables, so there are no codes")
     data = _data(run, config.dataset)
     examples = ordered(data, config.split)
     size = data.eval_batch_size

@@ -15,7 +15,7 @@ from vae_cli.evaluation.report import Finding, NotApplicable, Report
 from vae_cli.evaluation.subject import Subject
 from vae_cli.inference.annealed import Annealing, annealed
 from vae_cli.inference.fit_q import Fitting, fitted
-from vae_cli.inference.likelihood import bounds, joined
+from vae_cli.inference.likelihood import bounds, from_the_prior, joined
 from vae_cli.inference.memory import draws_within
 from vae_cli.making import check_types, target_of
 from vae_cli.noise import by_example, digests
@@ -34,6 +34,9 @@ _FAR = 0.5  # nats between two estimates of ln p(x) that are worth a remark
 def likelihood(subject: Subject, settings: DictConfig) -> Report:
     """The ELBO and its parts, the importance-weighted bound; of some examples annealed importance sampling and gaps.
 
+    Where there is a condition, also the estimate of ln p(x | c) from draws of the prior; without latent variables,
+    ln p(x | c) itself and nothing else.
+
     Raises:
         NotApplicable: for autoencoders.
         ConfigError: for a setting out of range.
@@ -45,10 +48,12 @@ def likelihood(subject: Subject, settings: DictConfig) -> Report:
     fitting = _made(Fitting, settings.gaps, "likelihood.gaps")
     num_samples = _num_samples(settings.samples, subject.device)
     _check_whole("subset", settings.subset, 0, "0 for none, or more")
+    if not subject.model.latents:
+        return _exact(subject)
     score = partial(bounds, subject.model, num_samples=num_samples, seed=subject.seed, memory=subject.memory)
     count = math.ceil(subject.num_examples / _AT_ONCE)
     found = joined(map(score, subject.progress(subject.batches(_AT_ONCE), f"iwae_{num_samples}", count)))
-    report = Report(_of_bounds(subject, found, f"iwae_{num_samples}"))
+    report = Report([*_of_bounds(subject, found, f"iwae_{num_samples}"), *_of_the_prior(subject, num_samples, count)])
     if settings.subset == 0:
         return report
     return _together([report, *_closer(subject, subject.some(settings.subset), score, annealing, fitting, num_samples)])
@@ -61,10 +66,32 @@ def _of_bounds(subject: Subject, found: Bounds, name: str) -> list[Finding]:
         mean("kl", found.kl),
         mean(name, found.importance_weighted),
     ]
-    if target_of(subject.run.config.likelihood).models == (Levels,):
-        bits = -found.importance_weighted / (subject.spec.shape.numel() * math.log(2))
-        findings.append(mean("bits_per_dimension", bits, f"of {name}", unit="bits per dimension"))
-    return findings
+    return [*findings, *_bits(subject, found.importance_weighted, name)]
+
+
+def _of_the_prior(subject: Subject, num_samples: int, count: int) -> list[Finding]:
+    """Of a conditional model alone: without a condition, draws of the prior seldom come near any x."""
+    if subject.spec.condition is None:
+        return []
+    name = f"monte_carlo_{num_samples}"
+    score = partial(from_the_prior, subject.model, num_samples=num_samples, seed=subject.seed, memory=subject.memory)
+    found = torch.cat(list(map(score, subject.progress(subject.batches(_AT_ONCE), name, count))))
+    return [mean(name, found, "z from the prior")]
+
+
+def _exact(subject: Subject) -> Report:
+    score = partial(bounds, subject.model, num_samples=1, seed=subject.seed, memory=subject.memory)
+    found = joined(map(score, subject.batches(_AT_ONCE))).importance_weighted
+    findings = [mean("log_likelihood", found, "exact"), *_bits(subject, found, "log_likelihood")]
+    return Report(findings, ["no bounds and no gaps: without latent variables, ln p(x | c) is known"])
+
+
+def _bits(subject: Subject, log_px: Tensor, name: str) -> list[Finding]:
+    """For likelihoods that give probabilities of levels; of the numbers of x that count, alike in every example."""
+    if target_of(subject.run.config.likelihood).models != (Levels,):
+        return []
+    bits = -log_px / (subject.some(1).dimensions * math.log(2))
+    return [mean("bits_per_dimension", bits, f"of {name}", unit="bits per dimension")]
 
 
 def mean(name: str, values: Tensor, note: str = "", *, unit: str = "nats") -> Finding:

@@ -12,6 +12,7 @@ from vae_cli.data.loader import Loader
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
 from vae_cli.evaluation.codes import Codes, encoded
+from vae_cli.evaluation.report import NotApplicable
 from vae_cli.loading import Run
 from vae_cli.progress import Progress, silent
 from vae_cli.reuse import own_data
@@ -84,7 +85,7 @@ class Subject:
 
     @cached_property
     def codes(self) -> Codes:
-        """Of the examples that are judged; made once for all groups."""
+        """Of the examples that are judged; made once for all groups. NotApplicable without latent variables."""
         return self._codes(self.split, self._index(self.split))
 
     def training_codes(self, most: int) -> Codes:
@@ -97,6 +98,8 @@ class Subject:
         return self._loader(self.split).peek(index[evenly_spaced(len(index), num)])
 
     def _codes(self, split: str, index: Tensor) -> Codes:
+        if not self.model.latents:
+            raise NotApplicable("this model has no latent variables, so there are no codes")
         size = self._data.eval_batch_size
         batches = self._batches(split, index, size)
         shown = self.progress(batches, f"codes of the {split} split", -(-len(index) // size))

@@ -62,6 +62,11 @@ def _tried(run: Run) -> tuple[Trace, dict[str, Inputs]]:
             "posterior=von_mises_fisher cannot be exported: torch.export does not follow its Bessel functions; "
             "vae-encode writes its codes"
         )
+    if not run.model.latents:
+        raise ConfigError(
+            "structure=density cannot be exported: without latent variables there is no encoder and no z to decode; "
+            "vae_cli.load_run gives p(x | c) with generate"
+        )
     condition = run.data.condition
     c = {} if condition is None else {"c": torch.zeros(_EXAMPLES, *condition)}
     x = torch.zeros(_EXAMPLES, *run.data.shape)

@@ -1,14 +1,17 @@
-"""Bounds on ln p(x) of every example, with exactly as many draws as are asked for.
+"""Estimates from below of ln p(x) of every example, with exactly as many draws as are asked for.
 
 Shape legend: S samples, B batch.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import accumulate
 
 import torch
+from torch import Tensor
 
+from vae_cli.distributions.masked import masked
 from vae_cli.inference.memory import draws_within, parts
 from vae_cli.noise import by_example, digests
 from vae_cli.objectives.bounds import Bounds, bounds_of
@@ -32,6 +35,27 @@ def bounds(
     score = partial(_bounds, model, sizes=parts(num_samples, at_once), seed=seed)
     with torch.no_grad():
         return joined(map(score, batch.split(rows), said))
+
+
+def from_the_prior(model: Model, batch: Batch, num_samples: int, *, seed: int, memory: int) -> Tensor:
+    """Ln 1/K sum_k p(x | z_k, c) with z_k ~ p(z | c), [B], nats, float64 (Sohn et al. 2015, section 4.1).
+
+    The arguments are those of `bounds`, and the draws depend on as little. Importance sampling with q as proposal is
+    `bounds`, and closer to ln p(x | c) for as many draws.
+    """
+    at_once = draws_within(memory, model, batch)
+    score = partial(_from_the_prior, model, sizes=parts(num_samples, at_once), seed=seed)
+    with torch.no_grad():
+        return torch.cat([score(part) for part in batch.split(max(1, at_once // num_samples))])
+
+
+def _from_the_prior(model: Model, batch: Batch, *, sizes: list[int], seed: int) -> Tensor:
+    examples, sums = digests(batch), []
+    for size, end in zip(sizes, accumulate(sizes), strict=True):
+        with by_example(examples, seed, "prior draws", first=end - size):
+            px = model.generate(len(batch.x), batch.c, samples=size).px
+        sums.append(masked(px, batch.mask).log_prob(batch.x).double().logsumexp(0))
+    return torch.stack(sums).logsumexp(0) - math.log(sum(sizes))
 
 
 def _split(features: Features, size: int) -> list[Features]:

@@ -26,7 +26,9 @@ _LAYOUT = torch.channels_last
 
 
 class ConvEncoder(Network):
-    """Image -> features of any shape. c enters as constant planes beside the image, or by FiLM after every halving.
+    """Image -> features of any shape. c enters as planes beside the image, or by FiLM after every halving.
+
+    Planes are constant, one for each number of c; a c that is an image of that height and width is its own planes.
 
     Args:
         channels: after each halving.
@@ -58,9 +60,10 @@ class ConvEncoder(Network):
         super().__init__()
         sizes = _sizes(in_shape, channels, kernels, blocks, hidden)
         film, joined = _routes(condition, conditioning)
+        planes, self._beside = _planes(joined, sizes[0])
         last = Size((channels[-1], *sizes[-1]))
         self.stages = nn.ModuleList()
-        ends = zip(pairwise([in_shape[0] + joined, *channels]), pairwise(sizes), kernels, strict=True)
+        ends = zip(pairwise([in_shape[0] + planes, *channels]), pairwise(sizes), kernels, strict=True)
         for (fan_in, fan_out), (large, small), kernel in ends:
             down, right = (max(0, 2 * half - side) for side, half in zip(large, small, strict=True))
             border = nn.ZeroPad2d((0, right, 0, down)) if down or right else nn.Identity()
@@ -70,14 +73,14 @@ class ConvEncoder(Network):
             self.stages.append(_Halving(border, convolution, finish, inner))
         self.dense = _dense([last.numel(), *hidden], activation)
         self.last = nn.Linear([last.numel(), *hidden][-1], out_shape.numel())
-        self._planes, self._out_shape = sizes[0] if joined else None, out_shape
+        self._planes, self._out_shape = sizes[0] if planes else None, out_shape
         self.to(memory_format=_LAYOUT)  # pyright: ignore[reportCallIssue] (torch's stub lacks it)
 
     def forward(self, h: Tensor, c: Tensor | None = None) -> Tensor:
         """H [N, C, H, W], c [N, *condition] -> [N, *out]."""
         if self._planes is not None:
             assert c is not None
-            planes = c.flatten(1)[..., None, None].expand(-1, -1, *self._planes)
+            planes = c if self._beside else c.flatten(1)[..., None, None].expand(-1, -1, *self._planes)
             h = torch.cat([h, planes], dim=1)
         h = h.contiguous(memory_format=_LAYOUT)
         for stage in self.stages:
@@ -109,8 +112,9 @@ class ConvDecoder(Network):
         super().__init__()
         sizes = _sizes(out_shape, channels, kernels, blocks, hidden)
         film, self._joined = _routes(condition, conditioning)
+        joined = 0 if self._joined is None else self._joined.numel()
         self._first = Size((channels[-1], *sizes[-1]))
-        units = [in_shape.numel() + self._joined, *reversed(hidden)]
+        units = [in_shape.numel() + joined, *reversed(hidden)]
         self.dense = _dense(units, activation)
         self.spread = nn.Linear(units[-1], self._first.numel())
         self.stages = nn.ModuleList()
@@ -127,7 +131,7 @@ class ConvDecoder(Network):
     def forward(self, h: Tensor, c: Tensor | None = None) -> Tensor:
         """H [N, *in], c [N, *condition] -> [N, C, H, W]."""
         h = h.flatten(1)
-        if self._joined:
+        if self._joined is not None:
             assert c is not None
             h = torch.cat([h, c.flatten(1)], dim=1)
         h = self.spread(self.dense(h)).unflatten(1, self._first).contiguous(memory_format=_LAYOUT)
@@ -164,20 +168,25 @@ def _dense(units: Sequence[int], activation: str) -> nn.Sequential:
     return nn.Sequential(*[nn.Sequential(nn.Linear(a, b), named_activation(activation)) for a, b in pairwise(units)])
 
 
-def _routes(condition: Size | None, conditioning: str) -> tuple[Size | None, int]:
-    """The condition as FiLM sees it, and the numbers that join the input: one of the two at most."""
+def _routes(condition: Size | None, conditioning: str) -> tuple[Size | None, Size | None]:
+    """The condition as FiLM sees it, and as it joins the input: one of the two at most."""
     if conditioning not in ("planes", "film"):
         raise ConfigError(f"architecture.conditioning={conditioning}: unknown; choose one of planes, film")
-    if condition is None:
-        return None, 0
-    if conditioning == "film":
-        return condition, 0
-    if condition.numel() > _MOST_PLANES:
+    return (condition, None) if conditioning == "film" else (None, condition)
+
+
+def _planes(joined: Size | None, sides: Size) -> tuple[int, bool]:
+    """How many planes a condition is beside an image of that height and width, and whether it is such an image."""
+    if joined is None:
+        return 0, False
+    if joined[1:] == sides:
+        return joined[0], True
+    if joined.numel() > _MOST_PLANES:
         raise ConfigError(
-            f"architecture.conditioning=planes: a condition of {condition.numel()} numbers would be as many planes "
-            "beside the image: use architecture.conditioning=film"
+            f"architecture.conditioning=planes: a condition of {joined.numel()} numbers would be as many planes beside "
+            "the image: use architecture.conditioning=film"
         )
-    return None, condition.numel()
+    return joined.numel(), False
 
 
 def _sizes(

@@ -6,6 +6,7 @@ Shape legend: B batch, Z dimensions.
 import math
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from vae_cli.distributions.drawing import drawn
@@ -51,7 +52,8 @@ class Info(Objective):
         trace = model(batch)
         terms = elbo_terms(trace)
         site = only_site(trace, "info")
-        of_prior = drawn(site.p, len(batch.x), temperature=1.0)
+        with torch.no_grad():
+            of_prior = drawn(site.p, len(batch.x), temperature=1.0)
         mmd = squared_mmd(site.value[0].flatten(1), of_prior[0].flatten(1))
         penalty = self._kl_weight * terms["kl"] + self._mmd_weight * mmd
         return {"loss": penalty - terms["reconstruction"], **terms, "mmd": mmd}

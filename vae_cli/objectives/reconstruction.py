@@ -20,6 +20,11 @@ class Reconstruction(Objective):
 
     def __init__(self, data: Spec, model: Model) -> None:
         super().__init__()
+        if not model.latents:
+            raise ConfigError(
+                "objective=reconstruction trains a code, and this structure has none: use objective=elbo, which is "
+                "ln p(x | c) there"
+            )
         if len(model.latents) > 1:
             raise ConfigError(
                 "objective=reconstruction trains no prior, and several latent variables need one: use elbo"

@@ -26,9 +26,10 @@ def only_site(trace: Trace, objective: str) -> Site:
             f"objective={objective} needs draws of z, but this structure enumerates its classes: use objective=elbo"
         )
     if len(trace.sites) != 1:
+        found = f"{len(trace.sites)} ({', '.join(trace.sites)})" if trace.sites else "none"
         raise ConfigError(
-            f"objective={objective} is for one latent variable, and this structure has {len(trace.sites)} "
-            f"({', '.join(trace.sites)}): use structure=single, or objective=elbo"
+            f"objective={objective} is for one latent variable, and this structure has {found}: use structure=single, "
+            "or objective=elbo"
         )
     (site,) = trace.sites.values()
     return site

@@ -70,7 +70,9 @@ class ConditionalMixture(Prior):
 
 def _network(name: str, data: Spec, out_shape: Size, **settings: Any) -> MLP:
     if data.condition is None:
-        raise ConfigError(f"prior={name} needs a condition: choose condition=label, or prior=standard")
+        raise ConfigError(
+            f"prior={name} needs a condition: choose condition=label or condition=quadrant, or prior=standard"
+        )
     try:
         return MLP(data.condition, out_shape, None, **settings)
     except ConfigError as error:

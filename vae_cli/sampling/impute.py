@@ -43,6 +43,11 @@ def impute(request: Request, settings: DictConfig) -> Result:
     how, subject = Imputing(chosen.steps), request.subject
     if not subject.bounds:
         raise ConfigError("what=impute needs p(x), and an autoencoder has none")
+    request.need_latents("impute")
+    if request.run.reads == "x":
+        raise ConfigError(
+            "what=impute: this model was trained with part of x given (condition): what=samples completes x"
+        )
     batch = request.examples(request.num(min(_USUAL, subject.num_examples)))
     with stream(subject.device, subject.seed, "impute"):
         observed = _observed(batch.x, chosen)

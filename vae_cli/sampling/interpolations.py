@@ -29,6 +29,7 @@ class Settings:
 def interpolations(request: Request, settings: DictConfig) -> Result:
     """On straight lines between posterior means, and between conditions; the ends are reconstructions."""
     chosen = settings_of(Settings, settings, "interpolations")
+    request.need_latents("interpolations")
     pairs = request.num(min(_USUAL, request.subject.num_examples // 2))
     both = request.examples(2 * pairs)
     first, second = both.part(slice(0, pairs)), both.part(slice(pairs, None))
@@ -54,8 +55,9 @@ def _between(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
 
 
 def _decoded(request: Request, z: dict[str, Tensor], ends: tuple[Batch, Batch], share: Tensor) -> Tensor:
-    """[pairs, *X]."""
-    first, second = (batch.c for batch in ends)
-    c = None if first is None or second is None else torch.lerp(first, second, share)
+    """[pairs, *X]; what is given of x is interpolated too."""
+    first, second = ends
+    c = None if first.c is None or second.c is None else torch.lerp(first.c, second.c, share)
     with torch.no_grad():
-        return request.run.model.decode({name: one[None] for name, one in z.items()}, c).mean[0]
+        mean = request.run.model.decode({name: one[None] for name, one in z.items()}, c).mean[0]
+    return first._replace(x=torch.lerp(first.x, second.x, share)).completed(mean)

@@ -33,10 +33,11 @@ def manifold(request: Request, settings: DictConfig) -> Result:
     """
     chosen = settings_of(Settings, settings, "manifold")
     run, side = request.run, request.num(_USUAL)
+    request.need_latents("manifold")
     if not run.bounds:
         raise ConfigError("what=manifold needs a prior, whose quantiles are the grid; an autoencoder has none")
     conditions = request.conditions(1)
-    one = run.batch(torch.zeros(1, *run.data.shape), conditions.y, conditions.factors)
+    one = run.batch(conditions.x, conditions.y, conditions.factors)
     levels = torch.linspace(chosen.quantile, 1 - chosen.quantile, side, device=run.device)
     quantiles = prior_quantiles(run.model, one, levels)
     sizes = {name: len(values) for name, values in quantiles.items()}
@@ -47,7 +48,7 @@ def manifold(request: Request, settings: DictConfig) -> Result:
     z = torch.stack(torch.meshgrid(up.flip(0), across, indexing="ij")[::-1], -1)  # [side, side, 2]
     c = None if one.c is None else one.c.expand(side, *one.c.shape[1:])
     with torch.no_grad():
-        means = torch.stack([run.model.decode({name: row[None]}, c).mean[0] for row in z])
+        means = torch.stack([one.completed(run.model.decode({name: row[None]}, c).mean[0]) for row in z])
     return Result(
         f"{side} x {side} points, {chosen.quantile:g} to {1 - chosen.quantile:g} quantiles of the prior",
         {"mean": means, name: z},

@@ -13,13 +13,13 @@ _ROWS = 4
 
 
 def reconstructions(request: Request, _settings: DictConfig) -> Result:
-    """The mean of p(x | z) at the mean of q(z | x)."""
+    """The mean of p(x | z) at the mean of q(z | x); without latent variables that of p(x | c). What is given stays."""
     columns = columns_for(request.data)
     batch = request.examples(request.num(min(_ROWS * columns, request.subject.num_examples)))
     model = request.run.model
     z = posterior_means(model, batch)
     with torch.no_grad():
-        means = model.decode(z, batch.c).mean[0]
+        means = batch.completed(model.decode(z, batch.c).mean[0])
     known = {"y": batch.y, "index": batch.index, **{name: value[0] for name, value in z.items()}}
     arrays = {"x": batch.x, "mean": means, **{name: value for name, value in known.items() if value is not None}}
     rows = -(-len(means) // columns)

@@ -10,9 +10,18 @@ from vae_cli.errors import ConfigError
 from vae_cli.evaluation.subject import Subject
 from vae_cli.loading import Run
 from vae_cli.noise import derive_seed, stream
-from vae_cli.types import Batch, Generated, Spec
+from vae_cli.types import Batch, Spec, Values
 
 _AT_ONCE = 100  # draws, each hundred from a seed of its own: the first ones of 1000 are those of 100
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Draws from the model."""
+
+    values: Values  # of latent variables, [1, num, *Z]
+    mean: Tensor  # of p(x | z), [num, *X]
+    x: Tensor  # drawn from p(x | z), [num, *X]
 
 
 @dataclass(frozen=True)
@@ -66,8 +75,8 @@ class Request:
         return self.number or usual
 
     def conditions(self, num: int) -> Batch:
-        """Labels in turn (or the factors of examples, evenly spaced), for the condition of so many draws."""
-        x = torch.zeros((num, 1), device=self.run.device)
+        """Labels in turn (or factors of examples, or examples, evenly spaced), for the condition of so many draws."""
+        x = torch.zeros((num, *self.data.shape), device=self.run.device)
         if self.is_by_label:
             assert self.data.classes is not None
             labels = torch.tensor(self.labels or range(self.data.classes), device=self.run.device)
@@ -76,15 +85,29 @@ class Request:
             there = self.subject.some(num).factors
             assert there is not None
             return Batch(x, factors=there[torch.arange(num, device=self.run.device) % len(there)])
+        if self.run.reads == "x":
+            there = self.subject.some(num)
+            return there.part(torch.arange(num, device=self.run.device) % len(there.x))
         return Batch(x)
 
-    def draws(self, conditions: Batch) -> Iterator[tuple[Generated, Tensor]]:
-        """From the model, a hundred at a time: latent variables with p(x | z), and x drawn from that [num, *X]."""
+    def draws(self, conditions: Batch) -> Iterator[Drawn]:
+        """From the model, a hundred at a time; what is given of x stays."""
         for number, part in enumerate(conditions.split(_AT_ONCE)):
             seed = derive_seed(self.subject.seed, "draws", number)
-            drawn = self.run.generate(len(part.x), part.y, part.factors, seed=seed, temperature=self.temperature)
+            drawn = self.run.generate(
+                len(part.x), part.y, part.factors, part.x, seed=seed, temperature=self.temperature
+            )
             with stream(self.run.device, seed, "x"):
-                yield drawn, drawn.px.sample()[0]
+                x = drawn.px.sample()[0]
+            yield Drawn(drawn.values, part.completed(drawn.px.mean[0]), part.completed(x))
+
+    def need_latents(self, what: str) -> None:
+        """ConfigError where the model has none."""
+        if not self.run.model.latents:
+            raise ConfigError(
+                f"what={what} needs latent variables, and this model has none: what=samples and what=reconstructions "
+                "show what it makes of c"
+            )
 
     def examples(self, num: int) -> Batch:
         """So many of the split, evenly spaced.

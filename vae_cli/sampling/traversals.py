@@ -55,6 +55,7 @@ def traversals(request: Request, settings: DictConfig) -> Result:
     variables below the one that is walked in are at the mean of their prior given it.
     """
     chosen = settings_of(Settings, settings, "traversals")
+    request.need_latents("traversals")
     batch = request.examples(request.num(1))
     measure, ranked = _ranked(request)
     walked = ranked[: chosen.dimensions]
@@ -95,7 +96,7 @@ def _of_example(request: Request, one: Batch, walked: list[Dimension], levels: T
     c = None if one.c is None else one.c.expand(len(levels), *one.c.shape[1:])
     walks = (_walk(model.latents, start, dimension, row) for dimension, row in zip(walked, values, strict=True))
     with torch.no_grad():
-        return torch.stack([model.decode(walk, c).mean[0] for walk in walks]), values
+        return torch.stack([one.completed(model.decode(walk, c).mean[0]) for walk in walks]), values
 
 
 def _walk(latents: Sequence[str], start: Values, dimension: Dimension, values: Tensor) -> Values:

@@ -8,7 +8,7 @@ from torch import Size, Tensor, nn
 from torch.distributions import Distribution
 
 from vae_cli.distributions.drawing import drawn
-from vae_cli.distributions.masked import Masked
+from vae_cli.distributions.masked import masked
 from vae_cli.structures.layers import GenerationFactory, InferenceFactory, layers_of
 from vae_cli.types import Batch, Features, Generated, Model, Parts, Passes, Site, Spec, Trace, Values
 
@@ -59,8 +59,7 @@ class Hierarchical(Model):
                 posteriors[name] = q
                 values[name] = _value(q, name, num_samples, given or {})
             sites = {name: Site(values[name], q, prior(name)) for name, q in posteriors.items()}
-            px = self.decode(values, batch.c)
-            return Trace(batch, sites, px if batch.mask is None else Masked(px, batch.mask))
+            return Trace(batch, sites, masked(self.decode(values, batch.c), batch.mask))
 
         return trace
 
@@ -74,11 +73,11 @@ class Hierarchical(Model):
                 full[name] = mean.expand(*shape, mean.shape[-1])
         return self.likelihood(self.generation.decode(full, c))
 
-    def generate(self, num: int, c: Tensor | None = None, temperature: float = 1.0) -> Generated:
-        """From the top down, each [1, num, Z]; c [num, *C]."""
+    def generate(self, num: int, c: Tensor | None = None, temperature: float = 1.0, samples: int = 1) -> Generated:
+        """From the top down, each [S, num, Z]; c [num, *C]."""
         values: dict[str, Tensor] = {}
         for name in self.latents:
-            values[name] = drawn(self.generation.prior(name, values, c, self.infer), num, temperature)
+            values[name] = drawn(self.generation.prior(name, values, c, self.infer), num, temperature, samples)
         return Generated(values, self.decode(values, c))
 
 

@@ -6,7 +6,7 @@ from torch import Size, Tensor, nn
 from torch.distributions import Distribution
 
 from vae_cli.distributions.drawing import drawn
-from vae_cli.distributions.masked import Masked
+from vae_cli.distributions.masked import masked
 from vae_cli.errors import ConfigError
 from vae_cli.shapes import over_samples
 from vae_cli.types import Batch, Features, Generated, Model, Parts, Passes, Real, Site, Spec, Trace, Values
@@ -49,8 +49,7 @@ class Single(Model):
 
         def trace(num_samples: int, given: Values | None = None) -> Trace:
             z = given["z"] if given else q.rsample(Size((num_samples,)))  # [S, B, Z]
-            px = self.decode({"z": z}, batch.c)
-            return Trace(batch, {"z": Site(z, q, p)}, px if batch.mask is None else Masked(px, batch.mask))
+            return Trace(batch, {"z": Site(z, q, p)}, masked(self.decode({"z": z}, batch.c), batch.mask))
 
         return trace
 
@@ -62,9 +61,9 @@ class Single(Model):
         """Z [S, B, Z], c [B, *C] -> p(x | z, c), batch shape [S, B]."""
         return self.likelihood(over_samples(self.decoder, self.posterior.embed(values["z"]), c))
 
-    def generate(self, num: int, c: Tensor | None = None, temperature: float = 1.0) -> Generated:
-        """Draws from the prior, z [1, num, Z]; c [num, *C]."""
-        values = {"z": drawn(self.prior(c, self.infer), num, temperature)}
+    def generate(self, num: int, c: Tensor | None = None, temperature: float = 1.0, samples: int = 1) -> Generated:
+        """Draws from the prior, z [S, num, Z]; c [num, *C]."""
+        values = {"z": drawn(self.prior(c, self.infer), num, temperature, samples)}
         return Generated(values, self.decode(values, c))
 
     def _features(self, x: Tensor, c: Tensor | None) -> Tensor:
