@@ -22,13 +22,14 @@ from tensorboard.plugins.projector import projector_plugin
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from torch.distributions import Independent, Normal
 
-from vae_cli.advice import collapsed
+from vae_cli.advice import collapsed, diverged
 from vae_cli.build import build_data, build_experiment
 from vae_cli.callbacks.codes import cloud
 from vae_cli.callbacks.latents import _of_a_site, posteriors, rows_of_many
 from vae_cli.callbacks.projector import sheet, small, write_projector
 from vae_cli.callbacks.scatter import Cloud, scatter
 from vae_cli.distributions.delta import Delta
+from vae_cli.runs import RunDirectory
 from vae_cli.schedules import constant, linear
 from vae_cli.types import Site
 
@@ -339,6 +340,29 @@ def test_few_active_units_are_told_when_it_is_time(active, step, schedule, said)
 def test_what_is_advised_is_there(words, advice):
     (text,) = collapsed(composed(words), {}, {"z": (0, 20)}, 1000)
     assert text.endswith(f"so the decoder hardly uses z: try {advice}, a smaller decoder, or a longer run")
+
+
+@pytest.mark.parametrize(
+    ("first", "best", "last", "told"),
+    [(100.0, 90.0, 1e14, True), (100.0, 90.0, 100.0, False), (-5.0, -9.0, -4.0, True), (None, 9.0, None, False)],
+)
+def test_a_loss_that_ends_worse_than_it_began_is_told(first, best, last, told):
+    found = list(diverged(composed(["optimizer.lr=0.01"]), first, best, last))
+    assert len(found) == told
+    assert all("try an optimizer.lr below 0.01, trainer.gradient_clip_val=100" in text for text in found)
+
+
+def test_a_run_that_diverges_says_so_and_keeps_its_best_weights(small, tmp_path, capsys):
+    """Gradients of a step too large by far, after a good start."""
+    trained([*small, "optimizer=adam", "optimizer.lr=1e-3"], tmp_path / "run")
+    assert "validation loss" not in capsys.readouterr().err
+
+    def go_on(config):
+        config.trainer.max_epochs, config.optimizer.lr = 5, 0.3
+
+    resumed(tmp_path / "run", go_on)
+    assert "the validation loss ended at" in capsys.readouterr().err
+    assert "(step 30)" not in RunDirectory(tmp_path / "run").metrics()["weights"]
 
 
 LONG_ENOUGH = ["trainer.max_epochs=10", "dataset.batch_size=1"]  # ten epochs of 53 steps

@@ -42,6 +42,19 @@ def collapsed(
             )
 
 
+def diverged(config: DictConfig, first: float | None, best: float, last: float | None) -> Iterator[str]:
+    """What to say where the last validation loss is worse than the first."""
+    if first is None or last is None or last <= first:
+        return
+    remedies = [f"an optimizer.lr below {config.optimizer.lr:g}"]
+    if config.trainer.gradient_clip_val is None:
+        remedies.append("trainer.gradient_clip_val=100")
+    yield (
+        f"the validation loss ended at {last:.5g}, worse than it began ({first:.5g}), and its best is {best:.5g}: "
+        f"training diverged or overfitted; the best weights are kept; try {', '.join(remedies)}, or a shorter run"
+    )
+
+
 def few(units: int, dimensions: int) -> bool:
     """Whether so few active units are posterior collapse."""
     return units <= min(_FEW, dimensions // _SHARE)

@@ -17,7 +17,7 @@ from pytorch_lightning import Callback, Trainer
 from rich.console import Console
 
 from vae_cli.accelerator import accelerator_of
-from vae_cli.advice import collapsed, unfinished
+from vae_cli.advice import collapsed, diverged, unfinished
 from vae_cli.allocator import keep_freed_memory
 from vae_cli.build import build_data, build_experiment, rehearse
 from vae_cli.callbacks.checkpoints import (
@@ -205,6 +205,8 @@ class _Run:
             return Outcome(directory.path, "interrupted", trainer.global_step, "", {}, signal=self._interruption.signal)
         step, epochs = trainer.global_step, self._data.train.completed_epochs
         self._warn(collapsed(self._config, schedules, self._latents.active, step))
+        seen = self._patience
+        self._warn(diverged(self._config, seen.first, seen.best, seen.last))
         best = directory.checkpoints / "best.ckpt"
         weights = f"last (step {step})"
         if best.exists():

@@ -19,7 +19,9 @@ class Patience(Callback):
 
     def __init__(self, patience: int | None) -> None:
         self._patience = patience
-        self._best, self.waited = math.inf, 0
+        self.best, self.waited = math.inf, 0
+        self.first: float | None = None  # losses; None before the first validation
+        self.last: float | None = None
         self._validated: float | None = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -32,20 +34,22 @@ class Patience(Callback):
         assert isinstance(pl_module, Experiment)
         if self._validated is None:
             return
-        if self._validated < self._best:
-            self._best, self.waited = self._validated, 0
+        self.first, self.last = self._validated if self.first is None else self.first, self._validated
+        if self._validated < self.best:
+            self.best, self.waited = self._validated, 0
         elif _is_settled(pl_module, trainer.global_step):
             self.waited += 1
         self._validated = None
         trainer.should_stop = trainer.should_stop or (self._patience is not None and self.waited >= self._patience)
 
     def state_dict(self) -> dict[str, Any]:
-        """Both counts."""
-        return {"best": self._best, "waited": self.waited}
+        """All of them."""
+        return {"best": self.best, "waited": self.waited, "first": self.first, "last": self.last}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
-        self._best, self.waited = state_dict["best"], state_dict["waited"]
+        self.best, self.waited = state_dict["best"], state_dict["waited"]
+        self.first, self.last = state_dict.get("first"), state_dict.get("last")
 
 
 def waited_in(checkpoint: dict[str, Any]) -> int:
