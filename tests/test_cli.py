@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_the_last_lines(tmp_path):
     assert done.stderr == "", "quiet where there is no terminal"
 
 
-def test_a_sweep(tmp_path, small):
+def test_a_sweep_whose_jobs_give_the_numbers_that_they_give_alone(tmp_path, small):
     done = vae_train("-m", *small, "model=beta_vae", "beta=1,4", "seed=0,1", *TWO_STEPS, cwd=tmp_path)
     assert done.status == 0, done.stderr
     found = {
@@ -49,28 +50,23 @@ def test_a_sweep(tmp_path, small):
     assert found == {(1.0, 0), (1.0, 1), (4.0, 0), (4.0, 1)}
     assert done.stdout.count("finished     test/elbo") == 4
     assert {run.relative_to(tmp_path).parts[:2] for run in runs(tmp_path)} == {("outputs", "sweeps")}
+    figures = [(run / "metrics.json").read_text() for run in runs(tmp_path)]
+    vae_train(*small, "model=beta_vae", "beta=4", "seed=1", *TWO_STEPS, "hydra.run.dir=alone", cwd=tmp_path)
+    assert figures.count((tmp_path / "alone" / "metrics.json").read_text()) == 1
 
 
 def test_a_job_that_is_refused_does_not_stop_the_sweep(tmp_path, small):
-    done = vae_train("-m", *small, "beta=1,-1,4", *TWO_STEPS, cwd=tmp_path)
+    done = vae_train("-m", *small, "beta=-1,4", *TWO_STEPS, cwd=tmp_path)
     assert done.status == 1
-    assert done.stdout.count("finished     test/elbo") == 2
+    assert done.stdout.count("finished     test/elbo") == 1
     assert done.stderr.count("failed: beta=-1") == 1
-    assert len([run for run in runs(tmp_path) if (run / "metrics.json").exists()]) == 2
-
-
-def test_a_job_gives_the_same_numbers_in_a_sweep_as_alone(tmp_path, small):
-    vae_train("-m", *small, "beta=1,4", *TWO_STEPS, cwd=tmp_path)
-    vae_train(*small, "beta=4", *TWO_STEPS, "hydra.run.dir=alone", cwd=tmp_path)
-    figures = [(run / "metrics.json").read_text() for run in runs(tmp_path)]
-    assert (tmp_path / "alone" / "metrics.json").read_text() in figures[1:]
+    assert len([run for run in runs(tmp_path) if (run / "metrics.json").exists()]) == 1
 
 
 def test_two_runs_of_one_second_do_not_share_a_directory(tmp_path, small):
-    code = "import sys; sys.argv = ['vae-train', *sys.argv[1:]]; from vae_cli.cli.train import main; main()"
-    command = [sys.executable, "-c", code, *small, *TWO_STEPS]
-    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [process.wait(60) for process in both] == [0, 0]
+    with ThreadPoolExecutor() as pool:
+        both = list(pool.map(lambda _: vae_train(*small, *TWO_STEPS, cwd=tmp_path), range(2)))
+    assert [done.status for done in both] == [0, 0]
     assert len(runs(tmp_path)) == 2
 
 

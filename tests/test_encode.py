@@ -455,7 +455,7 @@ def _measured(words, cwd, peak):
             peak.write_text(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
-@pytest.mark.parametrize("suffix", ["npz", "parquet"])
+@pytest.mark.parametrize("suffix", ["npz", pytest.param("parquet", marks=pytest.mark.slow)])
 def test_memory_does_not_grow_with_the_number_of_examples(wide, tmp_path, suffix):
     """100,000 examples more are 160 MB more on the disk, and next to nothing more in memory."""
     peaks = []
