@@ -289,7 +289,7 @@ def test_the_data_root_may_come_from_the_environment(idx_folder, monkeypatch):
     ("name", "content", "message"),
     [
         ("a.gz", b"", "damaged"),
-        ("a.gz", gzip.compress(b"abcdefgh" * 10)[:-9], "damaged"),
+        ("a.gz", gzip.compress(b"abcdefgh" * 10, mtime=0)[:-9], "damaged"),
         ("b", b"\0\0\x08\x01\0\0\0\x0c123", "header says"),
         ("b", b"\0\0\x0d\x01\0\0\0\x03123", "not an idx file of bytes"),
         ("c", None, "no c in .*put the file there"),
