@@ -122,7 +122,7 @@ def test_it_starts_as_training_examples_on_request():
     ("data", "settings", "message"),
     [
         (Spec(Size((4,)), Binary(), condition=Size((3,))), {}, "without a condition: choose condition=none"),
-        (Spec(Size((4,)), Tokens(9)), {}, "numbers, and x holds 9 tokens"),
+        (Spec(Size((4,)), Tokens(9)), {}, "numbers, and x holds tokens"),
         (Spec(Size((4,)), Binary()), {"std": -1.0}, "prior.std=-1.0"),
         (Spec(Size((4,)), Binary()), {"mean": math.inf}, "prior.mean=inf"),
     ],

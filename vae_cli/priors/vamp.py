@@ -7,11 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
-from vae_cli.data.described import in_words
 from vae_cli.distributions.mixture import GaussianMixture
 from vae_cli.errors import ConfigError
 from vae_cli.priors.mixture import check_components
-from vae_cli.types import Binary, Infer, Levels, Prior, Real, Spec, UnitInterval, UnitSphere
+from vae_cli.types import Infer, Prior, Real, Spec, Tokens, UnitSphere
 
 
 class Vamp(Prior):
@@ -42,8 +41,8 @@ class Vamp(Prior):
                 "prior=vamp knows pseudo-inputs x without a condition: choose condition=none, or "
                 "prior=conditional_mixture"
             )
-        if not isinstance(data.support, Binary | UnitInterval | Levels | Real):
-            raise ConfigError(f"prior=vamp learns inputs that are numbers, and x holds {in_words(data.support)}")
+        if isinstance(data.support, Tokens):
+            raise ConfigError("prior=vamp learns inputs that are numbers, and x holds tokens: use prior=mixture")
         if not (0 <= std < math.inf) or not math.isfinite(mean):
             raise ConfigError(f"prior.mean={mean} prior.std={std}: a number, and a standard deviation of 0 or more")
         self._cut_off = not isinstance(data.support, Real)
