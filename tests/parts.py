@@ -1,9 +1,11 @@
 """Every leaf of `conf/`, so that a new component is tested by being named."""
 
+from collections.abc import Container, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -15,6 +17,15 @@ from vae_cli.types import Binary, Head, Levels, Real, Spec, Support, UnitInterva
 
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "__pycache__")
+
+
+def often(values: Iterable[Any], default: Container[Any]) -> list[Any]:
+    """Parameters of a test; those that are not in `default` wait for `-m slow`."""
+    return [one if one in default else _slow(one) for one in values]
+
+
+def _slow(one: Any) -> Any:
+    return pytest.param(*(one if isinstance(one, tuple) else (one,)), marks=pytest.mark.slow)
 
 
 def choices(group: str) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 
+@pytest.mark.slow
 def test_two_processes(small, tmp_path):
     command = [sys.executable, "-m", "vae_cli.cli.train", *small, "trainer.max_epochs=2", "trainer.devices=2"]
     done = subprocess.run(

@@ -73,6 +73,7 @@ def test_what_cannot_be_had_is_skipped_in_a_line(small, tmp_path):
     assert "clustering" in evaluation(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_every_finished_run_of_a_sweep(small, tmp_path):
     vae_train("-m", *small, "trainer.max_epochs=1", "seed=0,1", "hydra.sweep.dir=sweep", cwd=tmp_path)
     first, second = sorted(path.parent for path in (tmp_path / "sweep").rglob("metrics.json"))

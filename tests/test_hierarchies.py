@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from hydra.utils import instantiate
-from parts import leaf
+from parts import leaf, often
 from ppca import Affine
 from torch import Size
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
@@ -78,7 +78,7 @@ def evidence(model, structure):
     return MultivariateNormal(w @ mean + decoder.bias, w @ covariance @ w.mT + noise)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", often(STRUCTURES, ("top_down", "dlgm")))
 def test_bounds_are_below_the_evidence_and_annealing_finds_it(structure):
     model = model_of(structure, posterior=Diagonal if structure == "ladder" else Cholesky)
     if structure != "dlgm":

@@ -76,6 +76,7 @@ def test_killed_and_resumed_many_times(whole, small_npz, tmp_path, number, trial
     test_killed_and_resumed(whole, small_npz, tmp_path, number, f"slow {trial}")
 
 
+@pytest.mark.slow
 def test_command_line(small, tmp_path):
     """SIGTERM, then SIGKILL, then the end: three processes of the command itself."""
     command = [sys.executable, "-m", "vae_cli.cli.train"]
