@@ -192,6 +192,7 @@ CHECKPOINTS = {
 }
 
 
+@pytest.mark.slow
 def test_checkpoints(run, small):
     last, best = (run / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
     good = last.read_bytes()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import composed, trained
+from parts import often
 
 from vae_cli.build import build_data, build_experiment, rehearse
 from vae_cli.callbacks.checkpoints import load_checkpoint
@@ -91,7 +92,7 @@ LEVELS = ["bernoulli", "categorical", "continuous_bernoulli", "discretized_logis
 POSTERIORS = ["diagonal", "isotropic", "cholesky"]
 
 
-@pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])
+@pytest.mark.parametrize("precision", often(["16-mixed", "bf16-mixed"], ["16-mixed"]))
 @pytest.mark.parametrize("likelihood", [*LIKELIHOODS, *LEVELS])
 def test_mixed_precision_is_finite(small, likelihood, precision):
     for posterior in POSTERIORS:

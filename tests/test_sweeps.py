@@ -247,6 +247,7 @@ def test_every_failure_is_recorded_and_the_others_go_on(tmp_path, small):
     assert "Traceback" in (fault.path / "output.txt").read_text()
 
 
+@pytest.mark.slow
 def test_failures_are_told_with_the_command_that_runs_them_again(tmp_path, small, small_npz):
     words = [word for word in small if not word.startswith("dataset.path")]
     command = ["-m", *words, "dataset.path=late.npz", "seed=0,-1", *TWO_STEPS, "name=late"]
