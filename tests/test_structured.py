@@ -108,11 +108,16 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(small, tmp_path
 # ---- what counts -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def model_and_batch(small):
-    config = composed([*small, "model=structured_cvae", "prior.width=8"])
+def built(words):
+    """A model and five of its validation examples."""
+    config = composed([*words, "model=structured_cvae"])
     data = build_data(config)
     return build_experiment(config, data).model, data.val.peek(torch.arange(5))
+
+
+@pytest.fixture
+def model_and_batch(small):
+    return built([*small, "prior.width=8"])
 
 
 def test_the_likelihood_counts_the_unknown_pixels_alone(model_and_batch):
@@ -282,9 +287,7 @@ def test_draws_go_from_the_top_down(small, structure):
 
 @pytest.fixture
 def density(small):
-    config = composed([*small, "model=structured_cvae", "structure=density"])
-    data = build_data(config)
-    return build_experiment(config, data).model, data.val.peek(torch.arange(5))
+    return built([*small, "structure=density"])
 
 
 def test_a_density_is_the_likelihood_of_a_network(density):
