@@ -10,7 +10,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "vae_cli"
 LAYERS = [
-    {"errors", "files", "allocator", "canvas", "schema", "progress"},
+    {"errors", "files", "names", "leaves", "allocator", "canvas", "schema", "progress"},
+    {"stored"},
     {"types", "making"},
     {"shapes", "schedules", "noise", "distributions"},
     {"networks"},

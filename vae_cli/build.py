@@ -1,11 +1,9 @@
 """Config -> data, model, objective, experiment."""
 
 import math
-from importlib.resources import files
 from typing import Any
 
 import torch
-import yaml
 from omegaconf import DictConfig, ListConfig
 
 from vae_cli.data.base import Data, Source
@@ -14,6 +12,7 @@ from vae_cli.data.described import VALUES, in_words
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError, is_out_of_memory
 from vae_cli.experiment import Experiment
+from vae_cli.leaves import leaves
 from vae_cli.making import check_types, made, target_of
 from vae_cli.monitors import BitsPerDimension, ImportanceWeightedBound, Monitor
 from vae_cli.noise import stream
@@ -217,8 +216,7 @@ def _latent_dim(typed: int | ListConfig, data: Spec) -> int | tuple[int, ...]:
 
 def _choices(group: str) -> dict[str, Any]:
     """What every leaf of a group in `conf/` names, by the name that users type."""
-    leaves = sorted(files("vae_cli.conf").joinpath(group).iterdir(), key=lambda leaf: leaf.name)
-    return {leaf.name.removesuffix(".yaml"): target_of(yaml.safe_load(leaf.read_text())) for leaf in leaves}
+    return {name: target_of(leaf) for name, leaf in leaves(group).items()}
 
 
 def _name(group: str, target: Any) -> str:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import Tensor
 
 from vae_cli.errors import ConfigError
+from vae_cli.stored import NAMING
 
 
 def made(node: DictConfig, name: str) -> Any:
@@ -18,17 +19,20 @@ def made(node: DictConfig, name: str) -> Any:
 
     As Hydra's `instantiate` does, in a third of its time, and errors come as they are: it is seen whose they are.
     """
-    _check_node(node, name)
-    return _made(OmegaConf.to_container(node, resolve=True))
+    content = _plain(node)
+    _check_node(content, name)
+    return _made(content)
 
 
-_OWN = ("_target_", "_partial_")  # keys that are no settings
+def _plain(node: Any) -> Any:
+    """What is checked is what is made: nothing resolves in between."""
+    return OmegaConf.to_container(node, resolve=True, throw_on_missing=True) if OmegaConf.is_config(node) else node
 
 
 def _made(value: Any) -> Any:
     if not isinstance(value, dict) or "_target_" not in value:
         return value
-    target, settings = target_of(value), {key: _made(one) for key, one in value.items() if key not in _OWN}
+    target, settings = target_of(value), {key: _made(one) for key, one in value.items() if key not in NAMING}
     return partial(target, **settings) if value.get("_partial_") else target(**settings)
 
 
@@ -66,12 +70,12 @@ def check_types(target: Callable[..., Any], values: Mapping[Any, Any], name: str
 
 def _check_node(node: Any, name: str) -> None:
     """`check_types` of all that a node describes, what lies below it included."""
-    if not isinstance(node, DictConfig) or "_target_" not in node:
+    if not isinstance(node, dict) or "_target_" not in node:
         raise ConfigError(f"{name}={node}: this is no single value; set those below it, {name}.<key>=...")
-    values = {key: node[key] for key in node if key not in _OWN}
+    values = {key: value for key, value in node.items() if key not in NAMING}
     check_types(target_of(node), values, name)
     for key, value in values.items():
-        if isinstance(value, DictConfig) and "_target_" in value:
+        if isinstance(value, dict) and "_target_" in value:
             _check_node(value, f"{name}.{key}")
 
 
@@ -97,6 +101,7 @@ _ACCEPTED: dict[Any, tuple[Callable[[Any], bool], str]] = {
     float: (_is_number, "a number"),
     str: (lambda value: isinstance(value, str), "a word"),
     bool: (lambda value: isinstance(value, bool), "true or false"),
+    Sequence[str]: (partial(_is_list, lambda value: isinstance(value, str)), "a list of words, [a,b],"),
     str | None: (lambda value: value is None or isinstance(value, str), "a word or null"),
     int | None: (lambda value: value is None or _is_whole(value), "a whole number or null"),
     bool | None: (lambda value: value is None or isinstance(value, bool), "true, false or null"),

@@ -10,9 +10,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from importlib import import_module
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +19,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vae_cli import __version__
+from vae_cli.data.published import fetch_as_ours
 from vae_cli.errors import ConfigError, InUseError
 from vae_cli.files import replacing
+from vae_cli.leaves import SafeLoader
 from vae_cli.schema import PARTS, TrainConfig, check_latent_dim
-
-try:
-    from yaml import CSafeLoader as SafeLoader  # seven times as fast
-except ImportError:  # of a PyYAML that was built without libyaml
-    from yaml import SafeLoader
+from vae_cli.stored import check_names, check_plain, plain
 
 SIGNS = ("config.yaml", "status.json")  # files of which a run directory has at least one
 _FORMAT = 4  # of the run directory; raised when older ones can no longer be read
@@ -90,13 +85,11 @@ class RunDirectory:
             record: `choices` on each axis, the `overrides` that the user typed, and the `data` as described.
 
         """
-        content = OmegaConf.to_container(config, resolve=True)
-        assert isinstance(content, dict)
         recorded = {**record, "format": _FORMAT, "version": __version__}
-        _write(self.path / "config.yaml", yaml.safe_dump({**content, _RECORD: recorded}, sort_keys=False))
+        _write(self.path / "config.yaml", yaml.safe_dump({**plain(config), _RECORD: recorded}, sort_keys=False))
 
     def read_config(self, trust: list[str]) -> tuple[DictConfig, dict[str, Any]]:
-        """The config, and the record of choices, overrides and data.
+        """The config, and the record of choices, overrides and data. Its data is fetched from nowhere that it names.
 
         Args:
             trust: modules whose contents the config may name besides those that our own `conf/` names.
@@ -106,11 +99,12 @@ class RunDirectory:
 
         """
         content, record = self.read_plain_config()
+        check_names(content, trust, str(self.path / "config.yaml"))
         try:
             config = _typed(DictConfig(content))
         except (OmegaConfBaseException, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
             raise self._damaged(error) from error
-        _check_targets(content, trust, self.path)
+        fetch_as_ours(config.dataset, typed_root=False)
         return config, record
 
     def read_plain_config(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -128,6 +122,7 @@ class RunDirectory:
             content = _read_plain(self.path / "config.yaml")
             record = content.pop(_RECORD)
             written = record["format"], record["version"], dict(record["choices"]), " ".join(record["overrides"])
+            check_plain({**content, _RECORD: {**record, "overrides": None}})  # these are text, which nothing resolves
         except (yaml.YAMLError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
             raise self._damaged(error) from error
         if written[0] != _FORMAT:
@@ -160,6 +155,16 @@ class RunDirectory:
         return _read_record(self.path / "metrics.json")
 
 
+def resolved(config: DictConfig) -> DictConfig:
+    """As it will be read again: what is made of it is what is stored.
+
+    Raises:
+        ConfigError: where it cannot be stored.
+
+    """
+    return _typed(DictConfig(plain(config)))
+
+
 def _typed(config: DictConfig) -> DictConfig:
     """Of the types that each root key has, with a node for every part."""
     typed = OmegaConf.merge(OmegaConf.structured(TrainConfig), config)
@@ -182,6 +187,7 @@ def place_data(config: DictConfig, place: Mapping[Any, str | bool | None]) -> No
         if name not in config.dataset:
             raise ConfigError(f"dataset.{name}={value}: the data set of this run has no {name}")
         _set_throughout(config.dataset, name, value)
+    fetch_as_ours(config.dataset, typed_root="root" in place)
 
 
 def _set_throughout(node: DictConfig, name: str, value: Any) -> None:
@@ -223,42 +229,3 @@ def _read_record(path: Path) -> dict[str, Any]:
 def _write(path: Path, text: str) -> None:
     with replacing(path) as file:
         file.write(text.encode())
-
-
-def _check_targets(content: Any, trust: list[str], run: Path) -> None:
-    """Refuse whatever our own leaves do not name, compared whole: a prefix would let `torch.hub` in through `torch`."""
-    own = {target for leaf in _leaves(files("vae_cli.conf")) for target in _targets(yaml.safe_load(leaf.read_text()))}
-    for target in _targets(content):
-        module, _, name = target.rpartition(".")
-        if target in own or (module in trust and _defined_in(module, name)):
-            continue
-        raise ConfigError(
-            f"{run / 'config.yaml'} names {target}, which is none of ours: if you wrote it, add trust=[{module}]"
-        )
-
-
-def _defined_in(module: str, name: str) -> bool:
-    """Whether the module or package itself defines the name; what it imported from elsewhere is not vouched for."""
-    found = getattr(import_module(module), name, None)
-    home = str(getattr(found, "__module__", ""))
-    return getattr(found, "__qualname__", None) == name and (home == module or home.startswith(f"{module}."))
-
-
-def _leaves(folder: Traversable) -> Iterator[Traversable]:
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            yield from _leaves(entry)
-        elif entry.name.endswith(".yaml"):
-            yield entry
-
-
-def _targets(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key == "_target_":
-                yield str(value)
-            else:
-                yield from _targets(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _targets(value)

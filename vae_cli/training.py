@@ -44,7 +44,7 @@ from vae_cli.experiment import Experiment
 from vae_cli.loading import weights_of
 from vae_cli.loop import StepLoop
 from vae_cli.precision import MixedInNetworks
-from vae_cli.runs import RunDirectory
+from vae_cli.runs import RunDirectory, resolved
 
 log = logging.getLogger("vae_cli")
 
@@ -76,6 +76,7 @@ def train(config: DictConfig, choices: Mapping[str, str], overrides: list[str], 
         ConfigError: for what the user can put right; then nothing was written.
 
     """
+    config = resolved(config)
     run = _Run(config, directory, checkpoint=None)
     if config.init is not None:
         _load_weights(run.experiment, RunDirectory(Path(config.init)))
@@ -92,6 +93,7 @@ def train(config: DictConfig, choices: Mapping[str, str], overrides: list[str], 
 
 def resume(config: DictConfig, record: Mapping[str, Any], directory: RunDirectory) -> Outcome:
     """Continue the run in `directory`; a finished one continues where `config` has a larger budget."""
+    config = resolved(config)
     with _alone(directory):
         checkpoint = directory.checkpoints / "last.ckpt"
         run = _Run(config, directory, checkpoint if checkpoint.exists() else None, resuming=True)

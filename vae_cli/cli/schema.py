@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from vae_cli.cli.choices import refuse_added
 from vae_cli.errors import ConfigError
 from vae_cli.schema import TrainConfig, check_latent_dim
+from vae_cli.stored import plain
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 _MATMUL_PRECISIONS = ("highest", "high", "medium")
@@ -34,7 +35,8 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
         groups: every config group; `+group=choice` adds one, and nothing else may be added.
 
     Raises:
-        ConfigError: where a value is out of range, a key was added, or a root key was given that no part reads.
+        ConfigError: where a value is out of range or cannot be stored, a key was added, or a root key was given that
+            no part reads.
 
     """
     refuse_added(overrides, groups)
@@ -92,6 +94,7 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
     for key in _READ_BY_PARTS:
         if key in given and f"${{{key}}}" not in text:
             raise ConfigError(f"{key} was given, and no part of this model reads it: leave it out")
+    plain(config)
 
 
 def _check_devices(devices: Any) -> None:

@@ -8,13 +8,25 @@ from collections.abc import Iterator, Sequence
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import (
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    UnknownHandler,
+    getproxies,
+)
 
 from filelock import FileLock
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
+_SCHEMES = ("http", "https")  # of mirrors, and of where they lead on to: no file of this machine, no other protocol
 _TIMEOUT = 30  # seconds without a sign of life
 _BLOCK = 1 << 16
 _PARTIAL, _RANGE_NOT_SATISFIABLE = 206, 416
@@ -102,7 +114,7 @@ def _attempt(url: str, part: Path, checksum: str, shown: "_Shown") -> None:
 def _opened(url: str, done: int, part: Path) -> HTTPResponse:
     headers = {"User-Agent": "vae-train", **({"Range": f"bytes={done}-"} if done else {})}
     try:
-        return urlopen(Request(url, headers=headers), timeout=_TIMEOUT)
+        return _opener().open(Request(url, headers=headers), timeout=_TIMEOUT)
     except HTTPError as error:
         if error.code == _RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)
@@ -114,9 +126,26 @@ def _opened(url: str, done: int, part: Path) -> HTTPResponse:
         raise _NotGivenError(str(error) or type(error).__name__) from error
 
 
+def _opener() -> OpenerDirector:
+    """Of `_SCHEMES` alone, where urllib's own opens files, data and ftp as well."""
+    opener = OpenerDirector()
+    proxies = {scheme: address for scheme, address in getproxies().items() if scheme in _SCHEMES}
+    for handler in (
+        ProxyHandler(proxies),
+        HTTPHandler(),
+        HTTPSHandler(),
+        HTTPDefaultErrorHandler(),
+        HTTPRedirectHandler(),
+        HTTPErrorProcessor(),
+        UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
 def _append(response: HTTPResponse, part: Path, done: int, shown: "_Shown") -> int:
     """Write what comes behind the first `done` bytes, to the disk; the size of the part, which is gone if empty."""
-    with part.open("ab" if done else "wb") as file:
+    with part.open("ab" if done else "wb", opener=_open_no_link) as file:
         for block in _blocks(response):
             file.write(block)
             shown.advance(len(block))

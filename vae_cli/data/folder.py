@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vae_cli.data.download import NotFetchedError, fetch
 from vae_cli.errors import ConfigError
+from vae_cli.names import is_plain_name
 
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}")
 _PLACES = "or name the folder that holds your data sets with dataset.root=<folder> or VAE_DATA_ROOT"
@@ -17,7 +18,7 @@ class DataFolder:
     """The folder of one data set below the data root: `root`, else $VAE_DATA_ROOT, else ~/.cache/vae-train.
 
     Args:
-        name: of the folder.
+        name: of the folder, which lies in the root itself.
         download: whether missing files are fetched.
         mirrors: where the files are published: addresses that a file's name completes.
         checksums: by name, `sha256:` or `md5:` and the digits; a file without one is never fetched.
@@ -27,14 +28,12 @@ class DataFolder:
     def __init__(
         self, *, root: str | None, name: str, download: bool, mirrors: Sequence[str], checksums: Mapping[str, str]
     ) -> None:
-        if isinstance(mirrors, str):
-            raise ConfigError(f"dataset.source.folder.mirrors={mirrors}: a list is needed, [{mirrors}]")
         for file, checksum in checksums.items():
-            if not _CHECKSUM.fullmatch(checksum):
+            if not isinstance(checksum, str) or not _CHECKSUM.fullmatch(checksum):
                 raise ConfigError(
                     f"the checksum {checksum!r} of {file} is not `sha256:` and 64 hexadecimal digits, or `md5:` and 32"
                 )
-        self.path = _data_root(root) / name
+        self.path = _data_root(root) / _plain(name)
         self._download, self._mirrors, self._checksums = download, mirrors, checksums
 
     def find(self, accepted: Sequence[str]) -> Path:
@@ -44,7 +43,7 @@ class DataFolder:
             ConfigError: where there is none; it names the files and the place.
 
         """
-        for name in accepted:
+        for name in map(_plain, accepted):
             if (self.path / name).is_file():
                 return self.path / name
         known = [name for name in accepted if name in self._checksums] if self._mirrors else []
@@ -71,6 +70,13 @@ class DataFolder:
 
     def _lacks(self, accepted: Sequence[str]) -> str:
         return f"no {' or '.join(accepted)} in {self.path}"
+
+
+def _plain(name: str) -> str:
+    """A file or folder lies nowhere else than where it is looked for."""
+    if not is_plain_name(name):
+        raise ConfigError(f"{name!r} of the data set's source: the name of a file or folder is needed, without a path")
+    return name
 
 
 def _data_root(root: str | None) -> Path:
