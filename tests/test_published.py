@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 
 
 def folder(path: Path) -> DataFolder:
-    return DataFolder(root=str(path), name=".", download=False, mirrors=[], checksums={})
+    return DataFolder(root=str(path.parent), name=path.name, download=False, mirrors=[], checksums={})
 
 
 def all_rows(source, of):

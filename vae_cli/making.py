@@ -96,12 +96,17 @@ def _is_list(of: Callable[[Any], bool], value: Any) -> bool:
     return isinstance(value, list | ListConfig) and all(map(of, value))
 
 
+def _is_mapping_of_words(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, str) for pair in value.items() for one in pair)
+
+
 _ACCEPTED: dict[Any, tuple[Callable[[Any], bool], str]] = {
     int: (_is_whole, "a whole number"),
     float: (_is_number, "a number"),
     str: (lambda value: isinstance(value, str), "a word"),
     bool: (lambda value: isinstance(value, bool), "true or false"),
     Sequence[str]: (partial(_is_list, lambda value: isinstance(value, str)), "a list of words, [a,b],"),
+    Mapping[str, str]: (_is_mapping_of_words, "names with a word each, {a:b},"),
     str | None: (lambda value: value is None or isinstance(value, str), "a word or null"),
     int | None: (lambda value: value is None or _is_whole(value), "a whole number or null"),
     bool | None: (lambda value: value is None or isinstance(value, bool), "true, false or null"),

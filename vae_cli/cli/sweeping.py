@@ -29,13 +29,13 @@ from vae_cli.cli.continuing import quoted
 from vae_cli.cli.errors import explain, is_users
 from vae_cli.cli.launching import Setup, check_launcher, jobs_at_once
 from vae_cli.cli.recipe import check_job
+from vae_cli.cli.recorded import OF_THE_COMMAND, check_recorded
 from vae_cli.cli.sweep_display import Display, named_best
 from vae_cli.errors import ConfigError
 from vae_cli.sweeps import identity
 from vae_cli.sweeps.folder import Job, SweepFolder, is_spent, state_of
 from vae_cli.sweeps.summary import Result, counted, results, write_summary
 
-_OF_THE_COMMAND = ("sweep", "retry", "search")
 _typed: list[str] = []  # the command line's arguments
 status = 0  # of the process
 
@@ -51,7 +51,7 @@ def sweep_arguments(arguments: list[str]) -> list[str]:
     words = overrides_of(arguments)
     if not any(word.startswith("sweep=") for word in words):
         return arguments
-    for_hydra = ("sweep=", "retry=", "hydra.", "hydra/")
+    for_hydra = ("sweep=", "retry=", "trust=", "hydra.", "hydra/")
     kept = [word for word in arguments if word not in words or word.startswith(for_hydra)]
     return kept if {"-m", "--multirun"} & set(kept) else ["-m", *kept]
 
@@ -71,11 +71,11 @@ def sweep(context: HydraContext, task: TaskFunction, master: DictConfig) -> None
         raise ConfigError(asked[0].refusal or "no job was asked for")
     _record(folder, asked)
     jobs = [one.job for one in asked]
-    to_do = [one.job for one in asked if _is_to_do(folder, one, retry)]
+    to_do = [one for one in asked if _is_to_do(folder, one, retry)]
     call = f"{platform.node()}-{os.getpid()}"
     broken = None
     try:
-        with Display(folder, jobs, to_do), _listening(folder, call):
+        with Display(folder, jobs, [one.job for one in to_do]), _listening(folder, call):
             if to_do:
                 _launch((context, task, master), folder, call, threads, to_do)
     except Exception as error:
@@ -110,13 +110,15 @@ class _Asked:
 def _asked(composer: Composer) -> tuple[list[_Asked], SweepFolder]:
     """The jobs of the command, each once, and the folder that they belong to."""
     master = composer[1]
-    words = [word for word in overrides_of(_typed) if _key(word) not in _OF_THE_COMMAND]
+    words = [word for word in overrides_of(_typed) if _key(word) not in OF_THE_COMMAND]
     words = [word for word in words if not word.startswith(("hydra.", "hydra/"))]
     if master.sweep is not None:
         folder = SweepFolder(Path(master.sweep))
         recorded = folder.jobs()
         if not recorded:
             raise ConfigError(f"sweep={master.sweep}: there is no sweep.yaml; name the folder of a sweep")
+        for job in recorded:
+            check_recorded(job.words, list(master.trust), f"{folder.path / 'sweep.yaml'}, job {job.name}")
         asked = [one for job in recorded for one in _continued(job, words, composer)]
     else:
         spaces = list(_spaces(words, master, composer[0]))
@@ -255,7 +257,7 @@ def _is_to_do(folder: SweepFolder, one: _Asked, retry: bool) -> bool:
 # ---- running --------------------------------------------------------------------------------------------------------
 
 
-def _launch(setup: Setup, folder: SweepFolder, call: str, threads: int | None, jobs: Sequence[Job]) -> None:
+def _launch(setup: Setup, folder: SweepFolder, call: str, threads: int | None, to_do: Sequence[_Asked]) -> None:
     """By whichever launcher Hydra is configured with."""
     context, task, master = setup
     place = str(folder.path.absolute())
@@ -263,11 +265,27 @@ def _launch(setup: Setup, folder: SweepFolder, call: str, threads: int | None, j
         f"hydra.sweep.dir={quoted(place)}",
         f"hydra.sweeper.call={quoted(call)}",
         f"hydra.sweeper.threads={'null' if threads is None else threads}",
+        f"trust=[{','.join(map(quoted, master.trust))}]",
     ]
     with flag_override(master, "readonly", False):
         master.hydra.sweep.dir, master.hydra.sweeper.call = place, call
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=master)
-    launcher.launch([[*job.words, *words, f"hydra.sweep.subdir={quoted(job.name)}"] for job in jobs], 0)
+    launcher.launch(
+        [
+            [*one.job.words, *words, *_fetching(master, one), f"hydra.sweep.subdir={quoted(one.job.name)}"]
+            for one in to_do
+        ],
+        0,
+    )
+
+
+def _fetching(master: DictConfig, one: _Asked) -> list[str]:
+    """Nothing is fetched to a place that sweep.yaml alone names."""
+    typed = {_key(word) for word in overrides_of(_typed)}
+    recorded = {_key(word) for word in one.job.words} if master.sweep is not None else set()
+    if "dataset.root" not in recorded or typed & {"dataset.root", "dataset.download"}:
+        return []
+    return ["dataset.download=false"] if one.config is not None and "download" in one.config.dataset else []
 
 
 def _threads(master: DictConfig) -> int | None:
@@ -323,15 +341,19 @@ def _report(folder: SweepFolder, found: Sequence[Result]) -> None:
             print(f"error: {result.job.name} {result.state}: {reason}; again: {again}", file=sys.stderr)
     states = [result.state for result in found]
     if "failed" in states:
-        print(f"all that failed again: vae-train -m sweep={place} retry=failed", file=sys.stderr)
+        print(
+            "all that failed again:",
+            shlex.join(["vae-train", "-m", f"sweep={place}", "retry=failed", *_trust()]),
+            file=sys.stderr,
+        )
     if {"killed", "interrupted", "waiting"} & set(states):
-        print(f"to go on: vae-train -m sweep={place}", file=sys.stderr)
+        print("to go on:", shlex.join(["vae-train", "-m", f"sweep={place}", *_trust()]), file=sys.stderr)
 
 
 def _again(folder: SweepFolder, job: Job, place: str) -> list[str]:
     """The command that runs a job by itself: continued where it had begun."""
     if (folder.run(job).path / "config.yaml").exists():
-        return ["vae-train", f"run={place}/{job.name}"]
+        return ["vae-train", f"run={place}/{job.name}", *_trust()]
     return ["vae-train", *_flags(), *job.words]
 
 
@@ -340,6 +362,11 @@ def _flags() -> list[str]:
     words = overrides_of(_typed)
     flags = [word for word in _typed if word not in words and word not in ("-m", "--multirun")]
     return [*flags, *(word for word in words if word.startswith("hydra.searchpath"))]
+
+
+def _trust() -> list[str]:
+    """What was typed of modules, which no file says."""
+    return [word for word in overrides_of(_typed) if _key(word) == "trust"]
 
 
 def _key(word: str) -> str:

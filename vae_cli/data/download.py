@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.request import (
     HTTPDefaultErrorHandler,
@@ -143,9 +144,15 @@ def _opener() -> OpenerDirector:
     return opener
 
 
+def _opened_for_writing(part: Path, done: int) -> BinaryIO:
+    """Behind what is done, else anew; a link that stands there is not written through."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | (os.O_APPEND if done else os.O_TRUNC)
+    return os.fdopen(os.open(part, flags, 0o666), "ab" if done else "wb")
+
+
 def _append(response: HTTPResponse, part: Path, done: int, shown: "_Shown") -> int:
     """Write what comes behind the first `done` bytes, to the disk; the size of the part, which is gone if empty."""
-    with part.open("ab" if done else "wb", opener=_open_no_link) as file:
+    with _opened_for_writing(part, done) as file:
         for block in _blocks(response):
             file.write(block)
             shown.advance(len(block))

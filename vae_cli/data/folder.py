@@ -29,7 +29,7 @@ class DataFolder:
         self, *, root: str | None, name: str, download: bool, mirrors: Sequence[str], checksums: Mapping[str, str]
     ) -> None:
         for file, checksum in checksums.items():
-            if not isinstance(checksum, str) or not _CHECKSUM.fullmatch(checksum):
+            if not _CHECKSUM.fullmatch(checksum):
                 raise ConfigError(
                     f"the checksum {checksum!r} of {file} is not `sha256:` and 64 hexadecimal digits, or `md5:` and 32"
                 )

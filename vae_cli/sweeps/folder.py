@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from vae_cli import __version__
 from vae_cli.errors import ConfigError
 from vae_cli.files import replacing
+from vae_cli.names import is_plain_name
 from vae_cli.runs import RunDirectory
 
 _FORMAT = 1
@@ -106,11 +107,14 @@ class SweepFolder:
             return {}
         try:
             content = yaml.safe_load(path.read_text())
-            written = content["format"], content["jobs"].items(), content["commands"]
-        except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+            if not isinstance(content, dict) or not {"format", "version", "commands", "jobs"} <= content.keys():
+                raise ValueError("it holds no format, version, commands and jobs")
+            if content["format"] == _FORMAT:
+                _check(content)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ConfigError(f"{path} is damaged: {' '.join(str(error).split())}") from error
-        if written[0] != _FORMAT:
-            raise ConfigError(f"{path} was written by version {content.get('version')}: this is {__version__}")
+        if content["format"] != _FORMAT:
+            raise ConfigError(f"{path} was written by version {content['version']}: this is {__version__}")
         return content
 
     def _write(self, definition: dict[str, Any]) -> None:
@@ -131,6 +135,28 @@ def is_spent(run: RunDirectory, budget: DictConfig) -> bool:
     metrics = run.metrics()
     waited = budget.patience is not None and metrics["waited"] >= budget.patience
     return waited or metrics["epochs"] >= budget.max_epochs > 0 or metrics["steps"] >= budget.max_steps > 0
+
+
+def _check(definition: dict[Any, Any]) -> None:
+    """ValueError where it is not as `ask_for` writes it; what the words do is for whoever runs them to judge."""
+    if not _are_words(definition["commands"]):
+        raise ValueError("commands: a list of texts is needed")
+    if not isinstance(definition["jobs"], dict):
+        raise ValueError("jobs: a mapping by their names is needed")
+    for name, job in definition["jobs"].items():
+        if not is_plain_name(name):
+            raise ValueError(f"job {name!r}: the name of one folder is needed, without a path")
+        if not isinstance(job, dict) or job.keys() != {"words", "swept"}:
+            raise ValueError(f"job {name}: words and swept are needed, and nothing else")
+        swept = job["swept"]
+        if not _are_words(job["words"]):
+            raise ValueError(f"job {name}: its words are no list of texts")
+        if not isinstance(swept, dict) or not _are_words([*swept, *swept.values()]):
+            raise ValueError(f"job {name}: what is swept is no mapping from texts to texts")
+
+
+def _are_words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _content(job: Job) -> dict[str, Any]:
