@@ -311,12 +311,12 @@ def test_amat_files(tmp_path):
         text = "".join(" ".join(map(str, row)) + " \n"[1:] for row in values)
         (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
     accepted = {name: [f"{name}.gz"] for name in parts}
-    found = static_mnist(folder=folder_of(tmp_path, "."), **accepted)
+    found = static_mnist(folder=folder_of(tmp_path.parent, tmp_path.name), **accepted)
     assert np.array_equal(found.val.x.numpy().reshape(3, 784), parts["val"])
     assert found.support == Binary()
     (tmp_path / "val.gz").write_bytes(gzip.compress(b"0 1 2 "))
     with pytest.raises(ConfigError, match="damaged"):
-        static_mnist(folder=folder_of(tmp_path, "."), **accepted)
+        static_mnist(folder=folder_of(tmp_path.parent, tmp_path.name), **accepted)
 
 
 @pytest.mark.parametrize(
