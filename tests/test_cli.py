@@ -197,7 +197,7 @@ BAD = {
     "dataset=mnist dataset.download=false": "no train-images-idx3-ubyte.gz or train-images-idx3-ubyte in ",
     "dataset=mnist dataset.download=maybe": "dataset.source.folder.download=maybe: true or false is needed",
     "dataset=mnist dataset.root=5": "dataset.source.folder.root=5: a word or null is needed",
-    "dataset=mnist dataset.source.folder.mirrors=http://a": "dataset.source.folder.mirrors=http://a: a list of words is",
+    "dataset=mnist dataset.source.folder.mirrors=http://a": "dataset.source.folder.mirrors=http://a: a list of",
     "dataset=mnist dataset.root=/dev/null/data": "cannot be written there (Not a directory): put the file there",
     "dataset.source.val=0": "training, validation and test have 1617 / 0 / 180 examples: each needs",
     "dataset=arrays": "dataset=arrays needs dataset.path=<file>",

@@ -1,5 +1,6 @@
 """Files are fetched whole or not at all: cut transfers are resumed, checksums checked, mirrors tried in turn."""
 
+import base64
 import gzip
 import hashlib
 import multiprocessing
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import vae_train
+from conftest import command, vae_train
 
 from vae_cli.data.download import NotFetchedError, fetch
 from vae_cli.data.folder import DataFolder
@@ -24,6 +25,7 @@ from vae_cli.errors import ConfigError
 
 CONTENT = np.random.default_rng(0).bytes(200_000)
 SHA = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
+START = "sha256:" + hashlib.sha256(CONTENT[:100]).hexdigest()
 MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
 
 
@@ -37,11 +39,17 @@ class Mirror:
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # path and Range of each request
     pause: Callable[[], object] = lambda: None  # before an answer
     url: str = ""
+    leads_to: str | None = None  # where every answer says that the file is
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         wanted = request.headers.get("Range")
         self.asked.append((request.path, wanted))
         self.pause()
+        if self.leads_to is not None:
+            request.send_response(302)
+            request.send_header("Location", self.leads_to)
+            request.end_headers()
+            return
         content = self.files.get(request.path.lstrip("/"))
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.resumes else 0
         if content is None or start >= max(1, len(content)):
@@ -156,6 +164,36 @@ def test_every_mirror_is_named_with_its_reason(serve, nobody, tmp_path):
     assert left(tmp_path) == set()
 
 
+def elsewhere(folder: Path) -> list[str]:
+    """Addresses of the first bytes that are not those of a web server."""
+    (folder / "source").mkdir()
+    (folder / "source" / "a").write_bytes(CONTENT[:100])
+    data = f"data:application/octet-stream;base64,{base64.b64encode(CONTENT[:100]).decode()}"
+    return [f"file://{folder}/source/a", f"FILE://{folder}/source/a", "ftp://127.0.0.1:1/a", data]
+
+
+def test_nothing_but_the_web_is_asked_and_none_leads_elsewhere(serve, tmp_path, monkeypatch):
+    monkeypatch.setenv("ftp_proxy", serve({"a": CONTENT}).url)
+    (tmp_path / "new").mkdir()
+    for url in elsewhere(tmp_path):
+        for mirror in (url.removesuffix("/a"), serve({}, leads_to=url).url):
+            with pytest.raises(NotFetchedError, match=r"unknown url type|HTTP 302|Redirection|redirect"):
+                fetch(tmp_path / "new" / "a", [mirror], START)
+    assert left(tmp_path / "new") == set()
+    first = serve({"a": CONTENT})
+    fetch(tmp_path / "new" / "a", [serve({}, leads_to=f"{first.url}a").url], SHA)
+    assert (tmp_path / "new" / "a").read_bytes() == CONTENT
+
+
+def test_a_link_in_place_of_a_part_is_not_written_through(serve, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "kept").write_bytes(b"kept")
+    (tmp_path / "mine" / "a.part").symlink_to(tmp_path / "kept")
+    with pytest.raises(ConfigError, match="a cannot be written there"):
+        folder(tmp_path, [serve({"a": CONTENT}).url]).find(["a"])
+    assert (tmp_path / "kept").read_bytes() == b"kept"
+
+
 def fetch_together(path: Path, url: str, ready: Barrier) -> None:
     ready.wait(60)
     fetch(path, [url], SHA)
@@ -227,6 +265,21 @@ def test_what_cannot_be_fetched_is_one_line_and_leaves_nothing(nobody, tmp_path,
     assert left(tmp_path) == set()
 
 
+PATHS = ["../a", "/a", "..", ".", "", "a/b", "a\\b", "a\0b", ".a", "a\n", "x" * 256]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_name_leads_nowhere_else(serve, tmp_path, path):
+    mirror = serve({"a": CONTENT, "b": CONTENT})
+    with pytest.raises(ConfigError, match="without a path"):
+        folder(tmp_path / "root", [mirror.url], checksums={path: SHA}).find([path])
+    with pytest.raises(ConfigError, match="without a path"):
+        folder(tmp_path / "root", [mirror.url]).find(["b", path])
+    with pytest.raises(ConfigError, match="without a path"):
+        DataFolder(root=str(tmp_path), name=path, download=True, mirrors=[mirror.url], checksums={})
+    assert (left(tmp_path), mirror.asked) == (set(), [])
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_root_that_cannot_be_written_to_is_named(serve, tmp_path):
     tmp_path.chmod(0o500)
@@ -273,6 +326,10 @@ def test_a_run_on_files_of_a_mirror_of_ones_own(small_mnist, tmp_path):
     assert len(lines) == 4
     assert left(tmp_path / "data" / "mnist") == set(mirror.files)
     (tmp_path / "data").rename(tmp_path / "moved")
+    for words in (["dataset.root=data"], []):
+        judged = command("eval", "run=run", "metrics=[likelihood]", *words, cwd=tmp_path)
+        assert "no train-images-idx3-ubyte.gz or train-images-idx3-ubyte in data/mnist: put the file" in judged.stderr
+        assert not (tmp_path / "data").exists()
     lost = vae_train("run=run", "trainer.max_steps=3", "dataset.download=false", cwd=tmp_path)
     assert "no train-images-idx3-ubyte.gz or train-images-idx3-ubyte in data/mnist: put" in lost.stderr
     again = vae_train("run=run", "trainer.max_steps=4", "dataset.root=moved", cwd=tmp_path)

@@ -217,7 +217,7 @@ def test_no_command_runs_code(words, hostile):
 
 
 def test_the_table_shows_such_a_run_as_damaged(hostile):
-    folder, message = hostile("code")
+    folder, _ = hostile("code")
     done = command("runs", "run", cwd=folder)
     assert "damaged" in done.stdout
     assert not (folder / "executed").exists()
@@ -348,6 +348,18 @@ def test_a_recorded_word_does_no_more_than_set_a_job(word, monkeypatch):
 )
 def test_a_recorded_word_may_be_what_a_sweep_writes(word):
     check_recorded([word], ["torch.optim"], "sweep.yaml")
+
+
+def test_no_command_is_offered_that_would_do_harm(hostile, monkeypatch):
+    folder, _ = hostile("code")
+    monkeypatch.chdir(folder)
+    content = yaml.safe_load((folder / "run" / "config.yaml").read_text())
+    content = {**content, "corruption": content_of("corruption", "none")["corruption"]}
+    for words, offered in ((["seed=3"], "seed=3"), (["corruption._target_=os.abort"], "...")):
+        content["recorded"]["overrides"] = words
+        (folder / "run" / "config.yaml").write_text(yaml.safe_dump(content))
+        with pytest.raises(ConfigError, match=f"vae-train {offered} beta=4 init=run"):
+            continuing_arguments(["run=run", "beta=4"])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from vae_cli.cli.choices import overrides_of
+from vae_cli.cli.recorded import check_recorded
 from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory, place_data
 from vae_cli.sweeps.identity import BUDGET_AND_DEVICE, PATHS
@@ -50,7 +51,7 @@ def continuing_arguments(arguments: list[str]) -> tuple[list[str], dict[str, Any
         key = override.key_or_group
         allowed = key in (*_MAY_CHANGE, *_OF_THE_COMMAND) or key.startswith(_MAY_CHANGE_BELOW)
         if not allowed or override.type is not OverrideType.CHANGE:
-            new_run = shlex.join(["vae-train", *record["overrides"], word, f"init={folder}"])
+            new_run = shlex.join(["vae-train", *_repeatable(record), word, f"init={folder}"])
             raise ConfigError(
                 f"run={folder}: {word} cannot change on the way, only the budget, the place and logging can "
                 f"({', '.join(_MAY_CHANGE)}, logging.*); a new run from these weights: {new_run}"
@@ -58,6 +59,15 @@ def continuing_arguments(arguments: list[str]) -> tuple[list[str], dict[str, Any
     shown = [argument for argument in arguments if not argument.startswith(tuple(f"{key}=" for key in _PLACE))]
     place = {key: _as_typed(values[key]) for key in _PLACE if key in values}
     return [*shown, f"hydra.run.dir={quoted(str(folder))}"], place
+
+
+def _repeatable(record: Mapping[str, Any]) -> list[str]:
+    """The words of the run, for the user to type again; none of them where one could do harm."""
+    try:
+        check_recorded(record["overrides"], (), "")
+    except ConfigError:
+        return ["..."]
+    return record["overrides"]
 
 
 def continued_config(

@@ -265,7 +265,7 @@ def _launch(setup: Setup, folder: SweepFolder, call: str, threads: int | None, t
         f"hydra.sweep.dir={quoted(place)}",
         f"hydra.sweeper.call={quoted(call)}",
         f"hydra.sweeper.threads={'null' if threads is None else threads}",
-        f"trust=[{','.join(map(quoted, master.trust))}]",
+        *([f"trust=[{','.join(map(quoted, master.trust))}]"] if master.trust else []),
     ]
     with flag_override(master, "readonly", False):
         master.hydra.sweep.dir, master.hydra.sweeper.call = place, call
