@@ -375,3 +375,16 @@ def test_a_hostile_sweep_writes_and_runs_nothing(job, words, small, tmp_path):
     assert done.stderr.startswith("error: sweep/sweep.yaml")
     assert {path.name for path in tmp_path.iterdir()} == {"sweep", "stdout.txt", "stderr.txt"}
     assert {path.name for path in (tmp_path / "sweep").iterdir()} == {"sweep.yaml"}
+
+
+@pytest.mark.slow
+def test_a_sweep_over_ones_own_parts_goes_on_when_they_are_trusted(small, tmp_path):
+    words = [*small, "optimizer._target_=torch.optim.AdamW", "beta=1,4", "trainer.max_steps=2", "name=mine"]
+    assert command("train", "-m", *words, cwd=tmp_path).status == 0
+    again = ["-m", "sweep=outputs/sweeps/mine", "trainer.max_steps=4"]
+    refused = command("train", *again, cwd=tmp_path)
+    assert "names torch.optim.AdamW, which is none of ours: if you wrote it, add trust=[torch.optim]" in refused.stderr
+    done = command("train", *again, "trust=[torch.optim]", cwd=tmp_path)
+    assert (done.status, "2 finished" in done.stdout) == (0, True), done.stderr
+    typed = command("train", "-m", *words, "trainer.max_steps=6", "trust=[torch.optim]", cwd=tmp_path)
+    assert (typed.status, "2 finished" in typed.stdout) == (0, True), typed.stderr
