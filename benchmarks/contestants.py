@@ -175,10 +175,19 @@ def _log_normal(z: Tensor, mean: Tensor, log_sigma: Tensor) -> Tensor:
 
 
 def bare_loop(
-    case: Case, x: Tensor, steps: int, warm_up: int, *, fused: bool, channels_last: bool, low: bool, compiled: bool
+    case: Case,
+    x: Tensor,
+    steps: int,
+    warm_up: int,
+    *,
+    fused: bool,
+    channels_last: bool,
+    low: bool,
+    compiled: bool,
+    device: str,
 ) -> float:
-    """Images a second of a loop that indexes x in memory, after `warm_up` steps."""
-    model = _Bare(case)
+    """Images a second of a loop that indexes x, which lies on the device, after `warm_up` steps."""
+    model, x = _Bare(case).to(device), x.to(device)
     if channels_last:
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         x = x.contiguous(memory_format=torch.channels_last)
@@ -186,20 +195,28 @@ def bare_loop(
         model.encoder.compile()
         model.decoder.compile()
     optimizer = torch.optim.Adam(model.parameters(), fused=fused, foreach=not fused)
-    lower = (lambda: torch.autocast("cpu", torch.bfloat16)) if low else nullcontext
+    lower = (lambda: torch.autocast(device, torch.bfloat16)) if low else nullcontext
     done, started = 0, 0.0
     while done < steps:
-        for index in torch.randperm(len(x)).split(case.batch_size):
+        for index in torch.randperm(len(x), device=device).split(case.batch_size):
             if len(index) < case.batch_size or done == steps:
                 break
             if done == warm_up:
+                _wait(device)
                 started = time.perf_counter()
             loss = model(x[index], lower)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             done += 1
+    _wait(device)
     return (steps - warm_up) * case.batch_size / (time.perf_counter() - started)
+
+
+def _wait(device: str) -> None:
+    """Until the device has done what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def _pythae_loop(case: Case, folder: Path, x: Tensor, steps: int) -> float:

@@ -2,14 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from parts import head
+from scipy.special import ive
 from torch import Size
 from torch.distributions import kl_divergence
 
-from vae_cli.distributions.bessel import log_partition, mean_resultant
 from vae_cli.distributions.joined import joined
+from vae_cli.distributions.partition import log_partition, mean_resultant
+from vae_cli.distributions.quadrature import fejer
 from vae_cli.distributions.sphere import HypersphericalUniform
 from vae_cli.distributions.von_mises_fisher import VonMisesFisher
 from vae_cli.errors import ConfigError
@@ -63,12 +66,21 @@ def test_partition_function_and_its_derivatives_are_integrals(d):
 
 
 @pytest.mark.parametrize("d", [2, 3, 50, 1000])
-def test_both_ways_to_the_bessel_functions_meet(d):
-    """Series below kappa = d / 2, scaled functions above."""
-    border = torch.tensor(d / 2, dtype=torch.float64)
-    for function in (log_partition, mean_resultant):
-        below, above = function(border * (1 - 1e-12), d), function(border * (1 + 1e-12), d)
-        torch.testing.assert_close(below, above, rtol=1e-10, atol=0)
+def test_they_are_bessel_functions(d):
+    """exp(g) = Gamma(v + 1) (2 / kappa)^v I_v(kappa) and A = I_v+1 / I_v with v = d/2 - 1, which scipy has."""
+    kappa, v = torch.tensor([d / 2, float(d), 1e3, 2.2e4], dtype=torch.float64), d / 2 - 1
+    log_bessel = torch.from_numpy(np.log(ive(v, kappa.numpy()))) + kappa
+    g = log_bessel - v * (kappa / 2).log() + math.lgamma(v + 1)
+    a = torch.from_numpy(ive(v + 1, kappa.numpy()) / ive(v, kappa.numpy()))
+    torch.testing.assert_close(log_partition(kappa, d), g, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(mean_resultant(kappa, d), a, rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("points", [1, 5, 32])
+def test_a_quadrature_is_exact_for_polynomials(points):
+    x, w = fejer(points, torch.zeros(0, dtype=torch.float64))
+    for degree in range(points):
+        assert float((w * x**degree).sum()) == pytest.approx(1 / (degree + 1), rel=1e-12)
 
 
 @pytest.mark.parametrize("d", DIMENSIONS)

@@ -17,16 +17,16 @@ Shape legend: N proposals of a draw, Q nodes of a quadrature.
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from vae_cli.distributions.bessel import mean_resultant
+from vae_cli.distributions.partition import mean_resultant
+from vae_cli.distributions.quadrature import fejer
 
 PROPOSALS, NUMBERS = 24, 3  # proposals of a draw, uniform numbers of a proposal
 _LARGEST = 1 - 1e-12  # cosine: at 1 the density has no tail to integrate
 _REACH = 8.0  # standard deviations, beyond which a tail adds less than 1e-13 of itself
-_POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(16)  # ten digits of the integral, for d from 2 to 500
+_POINTS = 32  # ten digits of the integral, for d from 2 to 500
 
 
 def cosine(kappa: Tensor, dimensions: int, uniform: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def _slope(w: Tensor, kappa: Tensor, dimensions: int) -> Tensor:
     Of the two tails that w leaves, whose integrals are alike but for their sign, the one on the far side of E[w], in
     which t - E[w] has one sign.
     """
-    points, weights = (torch.from_numpy(part).to(w) / 2 for part in (_POINTS + 1, _WEIGHTS))  # [Q], on (0, 1)
+    points, weights = fejer(_POINTS, w)  # [Q]
     mean, theta = mean_resultant(kappa, dimensions), w.acos()
     reach = _REACH / (kappa + dimensions - 2).sqrt()
     end = torch.where(w > mean, (theta - reach).clamp(min=0), (theta + reach).clamp(max=math.pi))

@@ -1,6 +1,6 @@
 """The von Mises-Fisher distribution: on the unit sphere what a Gaussian with one variance is in space.
 
-ln q(z) = kappa mu.z - g(kappa) - ln area, with respect to the surface, g as in `bessel`.
+ln q(z) = kappa mu.z - g(kappa) - ln area, with respect to the surface, g as in `partition`.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own abbreviation)
 
-from vae_cli.distributions.bessel import log_partition, mean_resultant
 from vae_cli.distributions.cosine import NUMBERS, PROPOSALS, cosine
+from vae_cli.distributions.partition import log_partition, mean_resultant
 from vae_cli.distributions.sphere import log_area
 from vae_cli.distributions.standard import standard_normal, standard_uniform
 from vae_cli.distributions.unchecked import Unchecked

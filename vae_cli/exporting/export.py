@@ -59,8 +59,8 @@ def _tried(run: Run) -> tuple[Trace, dict[str, Inputs]]:
     """A pass over examples of zeros, and the inputs of each program, by name."""
     if UnitSphere in target_of(run.config.posterior).models:
         raise ConfigError(
-            "posterior=von_mises_fisher cannot be exported: torch.export does not follow its Bessel functions; "
-            "vae-encode writes its codes"
+            "posterior=von_mises_fisher cannot be exported: its draws need random numbers, and a program has "
+            "none; vae-encode writes its codes"
         )
     if not run.model.latents:
         raise ConfigError(
