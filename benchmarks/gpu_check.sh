@@ -29,5 +29,5 @@ if compgen -G "$wheels/*.whl" >/dev/null; then
     "$python" -m pip install -q --no-index --no-deps --no-compile --target "$site/wheels" "$wheels"/*.whl
 fi
 
-export PYTHONPATH="$site:$site/wheels:$root/benchmarks" MPLBACKEND=agg
-"$python" "$root/benchmarks/gpu_check" "${arguments[@]}"
+export PYTHONPATH="$site:$site/wheels:$root/benchmarks" PYTHONSAFEPATH=1 MPLBACKEND=agg # not from the present folder
+"$python" -m gpu_check "${arguments[@]}"

@@ -12,7 +12,7 @@ from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
 from vae_cli.loading import Run, load_run
 from vae_cli.making import made
-from vae_cli.precision import lower_networks
+from vae_cli.precision import lower_networks, set_float32_precision
 from vae_cli.runs import RunDirectory
 from vae_cli.types import Binary, Levels, Real, Spec, Support, UnitInterval
 
@@ -23,6 +23,7 @@ def reopened(directory: RunDirectory, config: DictConfig) -> Run:
         directory.path, checkpoint=config.checkpoint, trust=list(config.trust), accelerator=config.accelerator
     )
     keep_freed_memory()
+    set_float32_precision("highest")
     if config.precision == "bf16-mixed":
         lower_networks(run.model, run.device.type, torch.bfloat16)
     return run

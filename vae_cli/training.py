@@ -43,7 +43,7 @@ from vae_cli.errors import ConfigError, TrainingError
 from vae_cli.experiment import Experiment
 from vae_cli.loading import weights_of
 from vae_cli.loop import StepLoop
-from vae_cli.precision import MixedInNetworks
+from vae_cli.precision import MixedInNetworks, set_float32_precision
 from vae_cli.runs import RunDirectory, resolved
 
 log = logging.getLogger("vae_cli")
@@ -133,7 +133,7 @@ class _Run:
         self._config, self._directory, self._checkpoint = config, directory, checkpoint
         _quieten()
         keep_freed_memory()
-        torch.set_float32_matmul_precision(config.matmul_precision)
+        set_float32_precision(config.matmul_precision)
         self._data = build_data(config)
         self.experiment = build_experiment(config, self._data)
         rehearse(self.experiment, self._data)

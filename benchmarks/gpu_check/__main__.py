@@ -10,9 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from parts import PARTS
-from results import FAILED, Result, counted, write
-from running import run_part, work
+from gpu_check.parts import PARTS
+from gpu_check.results import FAILED, Result, counted, write
+from gpu_check.running import run_part, work
 
 
 def main() -> int:

@@ -4,11 +4,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from commands import data
-from parts import Check, Passed, Place, Skipped, presets
 from torch import Tensor
 
+from gpu_check.commands import data
+from gpu_check.parts import Check, Passed, Place, Skipped, presets
 from vae_cli.loading import load_run
+from vae_cli.precision import set_float32_precision
 
 _EXAMPLES, _SAMPLES = 20, 8
 _LIMIT = 1e-4  # of figures in float32
@@ -23,6 +24,7 @@ def _agrees(name: str, place: Place) -> Passed:
     run = place.folder / "runs" / f"{name}_32-true"
     if not (run / "metrics.json").exists():
         raise Skipped("part presets left no run of it")
+    set_float32_precision("highest")
     there, here = (figures(run, data(place.folder), device) for device in ("cuda", "cpu"))
     apart = float((there - here).abs().max() / here.abs().max())
     assert apart <= _LIMIT, f"figures on the device and on the CPU differ by {apart:.1e} of the largest"

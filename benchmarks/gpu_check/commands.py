@@ -9,8 +9,8 @@ import numpy as np
 from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
-from parts import Place
 
+from gpu_check.parts import Place
 from vae_cli.cli.encode import EncodeConfig
 from vae_cli.cli.eval import EvalConfig
 from vae_cli.cli.export import ExportConfig
@@ -36,7 +36,7 @@ _QUICK_EVALUATION = [
     "latents.draws=40",
     "probes.examples=100",
     "probes.labels=[40]",
-    "probes.repeats=1",
+    "probes.repeats=2",
 ]
 
 

@@ -6,10 +6,10 @@ from functools import partial
 
 import numpy as np
 import torch
-from commands import resumed, settings, trained
-from parts import Check, Passed, Place
 from torch import Tensor
 
+from gpu_check.commands import resumed, settings, trained
+from gpu_check.parts import Check, Passed, Place
 from vae_cli.build import build_data
 from vae_cli.callbacks.checkpoints import load_checkpoint
 from vae_cli.errors import TrainingError
@@ -41,7 +41,7 @@ def _data_on_the_device(place: Place) -> Passed:
 
 def _resuming(name: str, limit: float, place: Place) -> Passed:
     """Three steps and three more give the weights, the moments and the figures of six."""
-    words = [f"model={name}"]
+    words = [f"model={name}", "logging.pictures_every_n_epochs=0"]
     whole, _ = trained(place, f"whole_{name}", [*words, "trainer.max_steps=6"])
     halves, _ = trained(place, f"halves_{name}", [*words, "trainer.max_steps=3"])
     resumed(halves, 6)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 from packaging.requirements import Requirement
-from parts import Check, Passed, Place
 
+from gpu_check.parts import Check, Passed, Place
 from vae_cli import __version__
 
 _PROJECT = Path(__file__).parents[2] / "pyproject.toml"

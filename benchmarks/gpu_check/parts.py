@@ -48,7 +48,7 @@ class Part:
 
     def checks(self) -> dict[str, Check]:
         """By name, in the order in which they run."""
-        return getattr(import_module(self.module), self.function)()
+        return getattr(import_module(f"gpu_check.{self.module}"), self.function)()
 
 
 PARTS = {
@@ -58,6 +58,7 @@ PARTS = {
     "presets": Part("training", "in_float32", 5),
     "agreement": Part("agreement", "agreement", 5, "there is no second device to compare the CPU with"),
     "bf16": Part("training", "in_bfloat16", 5),
-    "speed": Part("speed", "speed", 45),
+    "speed": Part("speed", "in_float32", 40),
     "compiled": Part("training", "compiled", 60),
+    "bf16 speed": Part("speed", "in_bfloat16", 40),
 }

@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from parts import PARTS, Check, Passed, Place, Skipped
-from results import FAILED, PASSED, SKIPPED, Result
+from gpu_check.parts import PARTS, Check, Passed, Place, Skipped
+from gpu_check.results import FAILED, PASSED, SKIPPED, Result
 
 _GRACE = 5  # seconds after the end of time in which a check may still end by itself
 
@@ -23,10 +23,10 @@ def run_part(part: str, device: str, folder: Path, until: float) -> list[Result]
     if device == "cpu" and PARTS[part].on_cuda_alone:
         return [Result(part, part, SKIPPED, 0.0, PARTS[part].on_cuda_alone)]
     notes, log = folder / f"{part}.jsonl", folder / f"{part}.log"
-    command = [sys.executable, str(Path(__file__).parent), "--work", part, "--device", device]
+    command = [sys.executable, "-m", "gpu_check", "--work", part, "--device", device]
     command += ["--folder", str(folder), "--until", str(until)]
     while time.time() < until:
-        before = _count(notes)
+        before, told = _count(notes), log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
         try:
@@ -37,7 +37,7 @@ def run_part(part: str, device: str, folder: Path, until: float) -> list[Result]
             break
         if status == 0:
             break
-        _note_death(notes, part, f"its process ended with status {status}: {_last_line(log)}")
+        _note_death(notes, part, f"its process ended with status {status}: {_last_line(log, told)}")
         if _count(notes) == before:
             break
     _note_death(notes, part, "it had not ended when the time was over")
@@ -82,10 +82,10 @@ def _checked(part: str, name: str, check: Check, place: Place) -> Result:
 
 def _is_lost(device: str) -> bool:
     """Whether the device answers no more, as after an assert in a kernel: only another process can go on."""
-    import torch
-
     if device != "cuda":
         return False
+    import torch
+
     try:
         torch.cuda.synchronize()
     except RuntimeError:
@@ -97,8 +97,10 @@ def _first_lines(error: Exception) -> str:
     return " ".join(str(error).split())[:400]
 
 
-def _last_line(log: Path) -> str:
-    return (log.read_text(errors="replace").strip().splitlines() or [""])[-1][:200]
+def _last_line(log: Path, start: int = 0) -> str:
+    """Of what was written after the first `start` bytes."""
+    text = log.read_bytes()[start:].decode(errors="replace")
+    return (text.strip().splitlines() or ["it said nothing"])[-1][:200]
 
 
 def _note(notes: Path, content: dict[str, Any]) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
-from commands import evaluated, trained, used
-from parts import Check, Passed, Place, presets
+
+from gpu_check.commands import evaluated, trained, used
+from gpu_check.parts import Check, Passed, Place, presets
 
 COMPILED = ("vae", "conv_hvae", "vampprior")
 

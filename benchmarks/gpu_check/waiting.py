@@ -4,9 +4,9 @@ from functools import partial
 from unittest.mock import patch
 
 import torch
-from commands import trained
-from parts import Check, Passed, Place, presets
 
+from gpu_check.commands import trained
+from gpu_check.parts import Check, Passed, Place, presets
 from vae_cli.loop import StepLoop
 
 _STEPS, _FIRST = 8, 3  # the first ones make workspaces, and the last one saves
