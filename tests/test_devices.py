@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from vae_cli.precision import set_float32_precision
+
 
 @pytest.mark.slow
 def test_two_processes(small, tmp_path):
@@ -41,3 +43,14 @@ def test_what_one_process_alone_sees_is_told_in_one_line(tmp_path, row):
     (line,) = done.stderr.splitlines()
     assert " is inf " in line or " is nan " in line or " is -inf " in line
     assert line.removeprefix("error: ") in json.loads((tmp_path / "run" / "status.json").read_text())["reason"]
+
+
+@pytest.mark.parametrize(("name", "in_tf32"), [("highest", False), ("high", True), ("medium", True)])
+def test_convolutions_are_as_precise_as_matrix_products(name, in_tf32):
+    """By itself torch computes convolutions in TF32 wherever it can, whatever the precision of matrix products."""
+    try:
+        set_float32_precision(name)
+        assert torch.get_float32_matmul_precision() == name
+        assert torch.backends.cudnn.allow_tf32 is in_tf32
+    finally:
+        set_float32_precision("highest")

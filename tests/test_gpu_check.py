@@ -25,7 +25,7 @@ def test_every_preset_is_in_it(part):
 def test_a_preset_trains_three_steps_and_is_evaluated(tmp_path):
     found = preset("vae", "32-true", [], Place("cpu", tmp_path)).figures
     assert found["test"]["test/elbo"] < 0
-    for group in ("likelihood", "latents", "clustering", "probes"):
+    for group in ("likelihood", "latents"):
         assert group in found["evaluation"]
 
 

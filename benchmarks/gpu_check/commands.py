@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from gpu_check.parts import Place
 from vae_cli.cli.encode import EncodeConfig
-from vae_cli.cli.eval import EvalConfig
+from vae_cli.cli.eval import GROUPS, EvalConfig
 from vae_cli.cli.export import ExportConfig
 from vae_cli.cli.sample import SampleConfig
 from vae_cli.cli.schema import register
@@ -26,8 +26,7 @@ from vae_cli.training import Outcome, resume, train
 
 EXAMPLES, BATCH_SIZE = 400, 32  # grey pictures of 16 x 16 pixels in 4 classes, with 2 factors
 
-_QUICK_EVALUATION = [
-    "metrics=[likelihood,latents,clustering,probes]",
+_QUICK = [
     "likelihood.samples=8",
     "likelihood.subset=2",
     "likelihood.ais.chains=1",
@@ -37,7 +36,13 @@ _QUICK_EVALUATION = [
     "probes.examples=100",
     "probes.labels=[40]",
     "probes.repeats=2",
+    "disentanglement.fitted_points=100",
+    "disentanglement.judged_points=50",
 ]
+ON_THE_DEVICE = (
+    "likelihood",
+    "latents",
+)  # groups of figures; the others are computed from arrays, on any machine alike
 
 
 @cache
@@ -78,7 +83,6 @@ def settings(place: Place, words: Sequence[str]) -> DictConfig:
         f"trainer.accelerator={place.device}",
         "trainer.max_epochs=-1",
         "trainer.max_steps=3",
-        "logging.importance_samples=2",
     ]
     return composed("train", [*common, *words])
 
@@ -96,14 +100,17 @@ def resumed(directory: RunDirectory, steps: int) -> Outcome:
     return resume(config, record, directory)
 
 
-def evaluated(directory: RunDirectory, place: Place, precision: str) -> list[str]:
+def evaluated(
+    directory: RunDirectory, place: Place, precision: str, groups: Sequence[str] = ON_THE_DEVICE
+) -> list[str]:
     """The lines of `vae-eval run=<directory>`, every figure from few draws."""
-    words = [f"run={directory.path}", f"accelerator={place.device}", f"precision={precision}", *_QUICK_EVALUATION]
+    words = [f"run={directory.path}", f"accelerator={place.device}", f"precision={precision}", *_QUICK]
+    words.append(f"metrics=[{','.join(groups)}]")
     return list(judge(directory, composed("eval", words), silent))
 
 
 def used(directory: RunDirectory, place: Place) -> list[str]:
-    """The lines of vae-sample, vae-encode and vae-export."""
+    """The lines of vae-sample, vae-encode, vae-export, and of all that vae-eval has."""
     words = [f"run={directory.path}", f"accelerator={place.device}"]
     kinds = "what=[samples,reconstructions,traversals,interpolations,impute]"
     sample = composed("sample", [*words, kinds, "n=2", "impute.steps=3"])
@@ -112,4 +119,5 @@ def used(directory: RunDirectory, place: Place) -> list[str]:
         *make(directory, sample, silent),
         *encode(directory, encoding, directory.path / "latents.npz", silent),
         *export_run(directory, export, directory.path / "export"),
+        *evaluated(directory, place, "32-true", GROUPS),
     ]
