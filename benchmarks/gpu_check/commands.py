@@ -37,7 +37,7 @@ _QUICK = [
     "probes.labels=[40]",
     "probes.repeats=2",
     "disentanglement.fitted_points=100",
-    "disentanglement.judged_points=50",
+    "disentanglement.judged_points=100",
 ]
 ON_THE_DEVICE = (
     "likelihood",
