@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "vae_cli"
 LAYERS = [
-    {"errors", "files", "names", "leaves", "allocator", "canvas", "schema", "progress"},
+    {"errors", "files", "forms", "names", "leaves", "allocator", "canvas", "schema", "progress"},
     {"stored"},
     {"types", "making"},
     {"shapes", "schedules", "noise", "distributions"},

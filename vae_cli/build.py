@@ -112,8 +112,11 @@ def build_experiment(config: DictConfig, data: DataModule) -> Experiment:
     )
 
 
-def rehearse(experiment: Experiment, data: DataModule) -> None:
-    """The objective as at the start and as at the end of training, on two validation examples, leaving no trace.
+def rehearse(experiment: Experiment, data: DataModule) -> list[str]:
+    """The objective as at the end and as at the start of training, on two validation examples, leaving no trace.
+
+    Returns:
+        names of the terms that training adds up.
 
     Raises:
         ConfigError: where parts do not fit together in a way that only a pass over the data shows, or give a term that
@@ -125,9 +128,11 @@ def rehearse(experiment: Experiment, data: DataModule) -> None:
         batch = data.val.peek(torch.arange(min(2, data.val.num_rows())))
         for training, step in ((False, FINAL_STEP), (True, 0)):
             experiment.train(training)
-            _refuse_non_finite(experiment.objective(experiment.model, batch, experiment.schedule_values(step)))
+            terms = experiment.objective(experiment.model, batch, experiment.schedule_values(step))
+            _refuse_non_finite(terms)
     for name, buffer in experiment.named_buffers():
         buffer.copy_(buffers[name])
+    return list(terms)
 
 
 def _refuse_non_finite(terms: Terms) -> None:

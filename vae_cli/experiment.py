@@ -18,6 +18,8 @@ from vae_cli.noise import seed, stream
 from vae_cli.schedules import FINAL_STEP
 from vae_cli.types import Batch, Model, Objective, OptimizerFactory, Schedule, Terms
 
+MONITOR = "val/loss"  # of the objective that is trained, at the values that its schedules end with
+
 
 class Experiment(LightningModule):
     """Training, validation and test of one model under one objective.
@@ -105,6 +107,25 @@ class Experiment(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One optimiser for everything that learns."""
         return self._optimizer(self.parameters())
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """What the optimiser would keep after a step, as its `state_dict`: tensors of the right forms alone."""
+        kept: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+        state = {}
+        for index, parameter in enumerate(self.parameters()):
+            form = parameter.shape, parameter.stride(), parameter.dtype
+            if form not in kept:
+                kept[form] = self._kept_after_a_step(parameter)
+            state[index] = kept[form]
+        return {**self.configure_optimizers().state_dict(), "state": state}
+
+    def _kept_after_a_step(self, parameter: Tensor) -> Mapping[str, Any]:
+        """For one like it."""
+        other = torch.nn.Parameter(torch.zeros_like(parameter))
+        other.grad = torch.zeros_like(other)
+        optimizer = self._optimizer([other])
+        optimizer.step()
+        return optimizer.state[other]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the sums that wait to be logged.

@@ -17,6 +17,7 @@ from torch.distributions import Distribution
 from vae_cli.accelerator import accelerator_of
 from vae_cli.build import build_model
 from vae_cli.callbacks.checkpoints import load_checkpoint
+from vae_cli.callbacks.content import check_weights
 from vae_cli.data.described import described
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
@@ -245,6 +246,7 @@ def _load(model: Model, weights: Weights, path: Path) -> None:
     """ConfigError where they are those of another model."""
     own = {name.removeprefix("model."): value for name, value in weights.state.items() if name.startswith("model.")}
     try:
+        check_weights(own, model)
         model.load_state_dict(own)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path}: its weights do not fit its config; restore what was changed") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: its weights do not fit its config ({error}); restore what was changed") from error

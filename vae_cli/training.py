@@ -28,6 +28,7 @@ from vae_cli.callbacks.checkpoints import (
     load_checkpoint,
 )
 from vae_cli.callbacks.codes import Codes
+from vae_cli.callbacks.content import check_progress, check_weights
 from vae_cli.callbacks.latents import Latents
 from vae_cli.callbacks.layout import add_layout
 from vae_cli.callbacks.patience import Patience, waited_in
@@ -136,8 +137,8 @@ class _Run:
         set_float32_precision(config.matmul_precision)
         self._data = build_data(config)
         self.experiment = build_experiment(config, self._data)
-        rehearse(self.experiment, self._data)
-        place = _START if checkpoint is None else _place_in(checkpoint, self.experiment)
+        terms = rehearse(self.experiment, self._data)
+        place = _START if checkpoint is None else _place_in(checkpoint, self.experiment, terms)
         if config.compile:
             compile_networks(self.experiment)
         if place.data not in (None, self._data.fingerprint):
@@ -341,12 +342,15 @@ def _trainer(
 
 def _load_weights(experiment: Experiment, source: RunDirectory) -> None:
     """The best weights of a finished run, else its last."""
+    state = weights_of(source, "best", "init").state
     try:
-        experiment.load_state_dict(weights_of(source, "best", "init").state)
-    except (RuntimeError, TypeError, AttributeError) as error:
+        check_weights(state, experiment)
+    except ValueError as error:
         raise ConfigError(
-            f"init={source.path}: its weights do not fit this model: choose the axes, widths and latent_dim of that run"
+            f"init={source.path}: its weights do not fit this model ({error}): choose the axes, widths and latent_dim "
+            "of that run"
         ) from error
+    experiment.load_state_dict(state)
 
 
 @dataclass(frozen=True)
@@ -364,18 +368,18 @@ class _Place:
 _START = _Place(0, 0, False, None, 1, 0)
 
 
-def _place_in(checkpoint: Path, experiment: Experiment) -> _Place:
-    """Where it is; ConfigError where it is not one of this experiment."""
-    content = load_checkpoint(checkpoint)
-    try:
-        experiment.load_state_dict(content["state_dict"])
-        progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
-        data = content[DataModule.__qualname__]
-        inside = progress["started"] > progress["processed"]
-        waited = waited_in(content)
-        return _Place(content["global_step"], progress["processed"], inside, data["fingerprint"], data["world"], waited)
-    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{checkpoint} is not a checkpoint of this run: remove it, or restore it") from error
+def _place_in(checkpoint: Path, experiment: Experiment, terms: Sequence[str]) -> _Place:
+    """Where it is; ConfigError where it, or the best one beside it, is not one of this experiment."""
+    for path in (checkpoint.with_name("best.ckpt"), checkpoint):
+        content = load_checkpoint(path) if path.exists() else {}
+        try:
+            if content:
+                check_progress(content, experiment, terms)
+        except ValueError as error:
+            raise ConfigError(f"{path} is not a checkpoint of this run ({error}): remove it, or restore it") from error
+    progress, data = content["loops"]["fit_loop"]["epoch_progress"]["current"], content[DataModule.__qualname__]
+    inside, waited = progress["started"] > progress["processed"], waited_in(content)
+    return _Place(content["global_step"], progress["processed"], inside, data["fingerprint"], data["world"], waited)
 
 
 def _finished(directory: RunDirectory) -> Outcome | None:

@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,14 +19,12 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from vae_cli.callbacks import content as stored
 from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.data.loader import Loader
-from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
-from vae_cli.experiment import Experiment
+from vae_cli.experiment import MONITOR, Experiment
 from vae_cli.files import replacing
-
-MONITOR = "val/loss"  # of the objective that is trained, at the values that its schedules end with
 
 
 class Interrupted(Exception):  # noqa: N818 (not an error: somebody asked)
@@ -78,16 +77,13 @@ class Checkpoints(Callback):
     def __init__(self, directory: Path, every_n_steps: int, max_steps: int, interruption: Interruption) -> None:
         self._directory, self._every_n_steps, self._max_steps = directory, every_n_steps, max_steps
         self._interruption = interruption
-        self._best = math.inf
+        self._best = best_score(directory)
         self._validated: float | None = None
         self._inside_epoch: dict[str, Any] | None = None  # where training ended, if that is inside an epoch
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take up the best score so far from best.ckpt itself, wherever the run now lies."""
+        """Lightning's handler for SIGTERM has taken the place of ours."""
         self._interruption.listen()
-        best = self._directory / "best.ckpt"
-        if best.exists():
-            self._best = load_checkpoint(best)[MONITOR]
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lightning's handler for SIGTERM would end the process in the middle of the test."""
@@ -150,19 +146,39 @@ class Checkpoints(Callback):
             trainer.strategy.save_checkpoint({**self._inside_epoch, MONITOR: self._validated}, self._directory / name)
 
 
+def best_score(directory: Path) -> float:
+    """Of best.ckpt, wherever the run now lies; infinity where there is none.
+
+    Raises:
+        ConfigError: where the file is damaged.
+    """
+    path = directory / "best.ckpt"
+    if not path.exists():
+        return math.inf
+    if (score := load_checkpoint(path)[MONITOR]) is None:
+        raise _damaged(path, f"{MONITOR} is missing")
+    return score
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Tensors and plain data, on the CPU.
+    """Tensors and plain data of the form that every run writes, on the CPU.
 
     Raises:
         ConfigError: where the file is damaged.
     """
     try:
-        content = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-        if not {"state_dict", "global_step", "loops", MONITOR, DataModule.__qualname__} <= content.keys():
-            raise ValueError("it lacks what every checkpoint of ours has")
+        content = stored.plain(torch.load(path, weights_only=True, map_location="cpu", mmap=True))
     except Exception as error:  # damaged files raise errors of every type
-        raise ConfigError(f"{path} is damaged or is not one of our checkpoints: remove it, or restore it") from error
+        raise _damaged(path, "it cannot be read") from error
+    try:
+        stored.check(content)
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
     return content
+
+
+def _damaged(path: Path, what: str) -> ConfigError:
+    return ConfigError(f"{path} is damaged or is not one of our checkpoints ({what}): remove it, or restore it")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -175,8 +191,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, file)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Onto the CPU; whoever needs it moves it."""
-        return torch.load(path, map_location="cpu", weights_only=True)
+        """Onto the CPU, and what training goes on with into memory that no file lies below."""
+        content = load_checkpoint(Path(path))
+        return {**content, "optimizer_states": deepcopy(content["optimizer_states"])}
 
 
 def _loader(trainer: Trainer) -> Loader:

@@ -5,8 +5,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from vae_cli.callbacks.checkpoints import MONITOR
-from vae_cli.experiment import Experiment
+from vae_cli.experiment import MONITOR, Experiment
 from vae_cli.schedules import FINAL_STEP
 
 
@@ -49,11 +48,11 @@ class Patience(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         self.best, self.waited = state_dict["best"], state_dict["waited"]
-        self.first, self.last = state_dict.get("first"), state_dict.get("last")
+        self.first, self.last = state_dict["first"], state_dict["last"]
 
 
 def waited_in(checkpoint: dict[str, Any]) -> int:
-    """The count in a checkpoint; KeyError where there is none."""
+    """The count in a checkpoint."""
     return checkpoint["callbacks"][Patience.__qualname__]["waited"]
 
 
