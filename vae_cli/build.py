@@ -13,13 +13,14 @@ from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError, is_out_of_memory
 from vae_cli.experiment import Experiment
 from vae_cli.leaves import leaves
-from vae_cli.making import check_types, made, target_of
+from vae_cli.making import check_types, class_of, made, target_of
 from vae_cli.monitors import BitsPerDimension, ImportanceWeightedBound, Monitor
 from vae_cli.noise import stream
 from vae_cli.schedules import FINAL_STEP
 from vae_cli.types import (
     Binary,
     Condition,
+    ConditionFactory,
     Corruption,
     Head,
     HeadFactory,
@@ -48,13 +49,13 @@ def build_data(config: DictConfig) -> DataModule:
         ConfigError: where files are missing or damaged, or the likelihood cannot model the data.
 
     """
-    source: Source = made(config.dataset.source, "dataset.source")
+    source: Source = made(config.dataset.source, "dataset.source", Source)
     source.check_trainable()
-    likelihood = target_of(config.likelihood)
+    likelihood = class_of(config.likelihood, "likelihood", HeadFactory)
     config.dataset.binarize = resolve(config.dataset.binarize, source.support, likelihood.models)
     data = binarize(source, config.dataset.binarize)
     _check_likelihood(data, source.support, likelihood)
-    condition: Condition = made(config.condition, "condition")(data.spec)
+    condition: Condition = made(config.condition, "condition", ConditionFactory)(data.spec)
     return loaded(data.conditioned(condition.size), condition, config.dataset, config.seed)
 
 
@@ -68,16 +69,16 @@ def loaded(data: Data, condition: Condition, dataset: DictConfig, seed: int) -> 
 def build_model(config: DictConfig, data: Spec) -> Model:
     """The model that `config` describes, its weights drawn from the seed alone."""
     torch.manual_seed(config.seed)
-    corruption: Corruption = made(config.corruption, "corruption")
-    encoder: NetFactory = corruption(made(config.architecture.encoder, "architecture.encoder"))
-    decoder: NetFactory = made(config.architecture.decoder, "architecture.decoder")
-    inner: NetFactory = made(config.architecture.inner, "architecture.inner")
-    likelihood: HeadFactory = made(config.likelihood, "likelihood")
-    posterior: HeadFactory = made(config.posterior, "posterior")
-    prior: PriorFactory = made(config.prior, "prior")
-    structure: StructureFactory = made(config.structure, "structure")
+    corruption: Corruption = made(config.corruption, "corruption", Corruption)
+    encoder: NetFactory = corruption(made(config.architecture.encoder, "architecture.encoder", NetFactory))
+    decoder: NetFactory = made(config.architecture.decoder, "architecture.decoder", NetFactory)
+    inner: NetFactory = made(config.architecture.inner, "architecture.inner", NetFactory)
+    likelihood: HeadFactory = made(config.likelihood, "likelihood", HeadFactory)
+    posterior: HeadFactory = made(config.posterior, "posterior", HeadFactory)
+    prior: PriorFactory = made(config.prior, "prior", PriorFactory)
+    structure: StructureFactory = made(config.structure, "structure", StructureFactory)
     latent_dim = _latent_dim(config.latent_dim, data)
-    _check_prior(target_of(config.posterior), target_of(config.prior))
+    _check_prior(class_of(config.posterior, "posterior", HeadFactory), class_of(config.prior, "prior", PriorFactory))
     try:
         return structure(data, Parts(latent_dim, encoder, decoder, likelihood, posterior, prior, inner))
     except (RuntimeError, MemoryError) as error:
@@ -96,9 +97,9 @@ def build_experiment(config: DictConfig, data: DataModule) -> Experiment:
 
     """
     model = build_model(config, data.spec)
-    make_objective: ObjectiveFactory = made(config.objective, "objective")
+    make_objective: ObjectiveFactory = made(config.objective, "objective", ObjectiveFactory)
     objective: Objective = make_objective(data.spec, model)
-    learning_rate: LearningRate = made(config.lr_schedule, "lr_schedule")
+    learning_rate: LearningRate = made(config.lr_schedule, "lr_schedule", LearningRate)
     return Experiment(
         model,
         objective,
@@ -148,12 +149,12 @@ def _refuse_non_finite(terms: Terms) -> None:
 def _monitors(config: DictConfig, data: Spec, objective: Objective, key: str) -> list[Monitor]:
     """`key`: of the draws of the importance-weighted bound, in `logging`."""
     found: list[Monitor] = []
-    if target_of(config.likelihood).models == (Levels,):
+    if class_of(config.likelihood, "likelihood", HeadFactory).models == (Levels,):
         found.append(BitsPerDimension())
     if (samples := config.logging[key]) and not objective.bounds:
         raise ConfigError(f"logging.{key}={samples}: this objective trains no bound; use logging.{key}=0")
     if samples:
-        likelihood: HeadFactory = made(config.likelihood, "likelihood")
+        likelihood: HeadFactory = made(config.likelihood, "likelihood", HeadFactory)
         found.append(ImportanceWeightedBound(samples, likelihood(data).param_shape.numel()))
     return found
 
@@ -162,7 +163,7 @@ def _optimizer(config: DictConfig) -> OptimizerFactory:
     lr = config.lr
     if not isinstance(lr, int | float) or isinstance(lr, bool) or not (0 < lr < math.inf):
         raise ConfigError(f"optimizer.lr={lr}: a learning rate is a positive number")
-    factory: OptimizerFactory = made(config, "optimizer")
+    factory: OptimizerFactory = made(config, "optimizer", OptimizerFactory)
     parameter = torch.nn.Parameter(torch.zeros(1))
     parameter.grad = torch.ones(1)
     try:

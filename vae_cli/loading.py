@@ -22,10 +22,10 @@ from vae_cli.data.described import described
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
 from vae_cli.inference.likelihood import bounds
-from vae_cli.making import made, target_of
+from vae_cli.making import class_of, made
 from vae_cli.noise import stream
 from vae_cli.runs import RunDirectory
-from vae_cli.types import Batch, Condition, Generated, Model, Spec
+from vae_cli.types import Batch, Condition, ConditionFactory, Generated, Model, ObjectiveFactory, Spec
 
 Values = Tensor | np.ndarray | Sequence[Any]
 
@@ -73,8 +73,10 @@ class Run:
     def __init__(self, directory: RunDirectory, config: DictConfig, data: Spec, weights: Weights, device: str) -> None:
         self.directory, self.config, self.data, self.weights = directory, config, data, weights
         self.device = torch.device(device, torch.cuda.current_device()) if device == "cuda" else torch.device(device)
-        self.bounds: bool = target_of(config.objective).bounds  # False for autoencoders, which have no prior
-        self.condition: Condition = made(config.condition, "condition")(data)
+        self.bounds: bool = class_of(
+            config.objective, "objective", ObjectiveFactory
+        ).bounds  # False for autoencoders, which have no prior
+        self.condition: Condition = made(config.condition, "condition", ConditionFactory)(data)
         with torch.random.fork_rng(devices=[]):
             self.model: Model = build_model(config, data)
         _load(self.model, weights, directory.path)

@@ -61,7 +61,7 @@ def other_data(run: Run, dataset: DictConfig) -> DataModule:
             data does not have.
 
     """
-    source: Source = made(dataset.source, "dataset.source")
+    source: Source = made(dataset.source, "dataset.source", Source)
     choice = resolve(dataset.binarize, source.support, (type(run.data.support),))
     if (dataset.binarize, choice, run.config.dataset.binarize) == ("auto", "dynamic", "threshold"):
         choice = "threshold"
