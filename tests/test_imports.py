@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "vae_cli"
 LAYERS = [
     {"errors", "files", "forms", "names", "leaves", "allocator", "canvas", "schema", "progress"},
     {"stored"},
-    {"types", "making"},
+    {"types", "making", "records"},
     {"shapes", "schedules", "noise", "distributions"},
     {"networks"},
     {"heads"},
@@ -99,7 +99,7 @@ finally:
 def test_a_table_of_runs_needs_neither_torch_nor_matplotlib(words, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text(
-        "seed: 0\nrecorded: {format: 4, version: 0, choices: {model: vae}, overrides: []}"
+        "seed: 0\nrecorded: {format: 4, version: '0', choices: {model: vae}, overrides: []}"
     )
     (tmp_path / "run" / "status.json").write_text('{"state": "interrupted"}')
     code = f"""

@@ -328,11 +328,11 @@ DAMAGES = {
     "metrics are a list": (lambda run: (run / "metrics.json").write_text("[]"), "metrics.json is damaged"),
     "a word for a figure": (
         lambda run: (run / "metrics.json").write_text('{"test": {"test/elbo": "good"}}'),
-        "metrics.json is damaged: test/elbo is 'good'",
+        "metrics.json is damaged: test.test/elbo is 'good'",
     ),
     "a figure beyond all bounds": (
         lambda run: (run / "metrics.json").write_text('{"test": {"a": 1' + "0" * 400 + "}}"),
-        "metrics.json is damaged: a is 1000",
+        "metrics.json is damaged: test.a is a number of more than 63 bits",
     ),
     "metrics are deep": (lambda run: (run / "metrics.json").write_text("[" * 10**5), "metrics.json is damaged"),
 }

@@ -237,7 +237,7 @@ def load_run(
     config, record = directory.read_config(list(trust))
     try:
         data = described(record["data"])
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (ValueError, KeyError, RuntimeError) as error:
         raise ConfigError(f"{directory.path / 'config.yaml'} is damaged: it does not describe the data") from error
     return Run(
         directory, config, data, weights_of(directory, checkpoint, "run"), accelerator_of(accelerator, "accelerator")

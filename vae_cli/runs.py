@@ -22,7 +22,9 @@ from vae_cli import __version__
 from vae_cli.data.published import fetch_as_ours
 from vae_cli.errors import ConfigError, InUseError
 from vae_cli.files import replacing
+from vae_cli.forms import shown
 from vae_cli.leaves import SafeLoader
+from vae_cli.records import METRICS, RECORDED, STATUS
 from vae_cli.schema import PARTS, TrainConfig, check_latent_dim
 from vae_cli.stored import check_names, check_plain, plain
 
@@ -121,13 +123,17 @@ class RunDirectory:
         try:
             content = _read_plain(self.path / "config.yaml")
             record = content.pop(_RECORD)
-            written = record["format"], record["version"], dict(record["choices"]), " ".join(record["overrides"])
+            if record["format"] == _FORMAT:
+                RECORDED(record, _RECORD)
             check_plain({**content, _RECORD: {**record, "overrides": None}})  # these are text, which nothing resolves
         except (yaml.YAMLError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
             raise self._damaged(error) from error
-        if written[0] != _FORMAT:
+        if record["format"] != _FORMAT:
+            version = record.get("version")
+            known = version if isinstance(version, str) else shown(version)
+            written = f"version {known} in format {shown(record['format'])}"
             raise ConfigError(
-                f"{self.path} was written by version {written[1]} in format {written[0]}, and this is {__version__} "
+                f"{self.path} was written by {written}, and this is {__version__} "
                 f"with format {_FORMAT}: install that version, or start a new run from its weights, init={self.path}"
             )
         return content, record
@@ -137,7 +143,7 @@ class RunDirectory:
 
     def status(self) -> dict[str, Any]:
         """status.json; {} where there is none that can be read."""
-        return _read_record(self.path / "status.json")
+        return self._told("status.json")
 
     def write_status(self, state: str, step: int, reason: str | None = None) -> None:
         """`running`, `finished`, `interrupted` or `failed`, with the reason, the optimiser step and the time."""
@@ -152,7 +158,23 @@ class RunDirectory:
 
     def metrics(self) -> dict[str, Any]:
         """metrics.json, as it was written; {} where there is none that can be read."""
-        return _read_record(self.path / "metrics.json")
+        return self._told("metrics.json")
+
+    def problem(self, name: str) -> str:
+        """What is wrong with a file of which nothing could be read, for users."""
+        try:
+            _read_record(self.path / name)
+        except FileNotFoundError:
+            return f"{name} is missing"
+        except (OSError, ValueError, RecursionError) as error:
+            return f"{name} is damaged: {' '.join(str(error).split())}"
+        return f"{name} lacks what a finished run has"
+
+    def _told(self, name: str) -> dict[str, Any]:
+        try:
+            return _read_record(self.path / name)
+        except (OSError, ValueError, RecursionError):
+            return {}
 
 
 def resolved(config: DictConfig) -> DictConfig:
@@ -219,11 +241,13 @@ def _read_plain(path: Path) -> Any:
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    """A file of JSON in its form; ValueError that names the first difference."""
+    content = json.loads(path.read_text())
+    _FORMS[path.name](content, "")
+    return content
+
+
+_FORMS = {"status.json": STATUS, "metrics.json": METRICS}
 
 
 def _write(path: Path, text: str) -> None:

@@ -77,6 +77,7 @@ def check_progress(content: Mapping[str, Any], experiment: Experiment, terms: Se
     (stored,) = content["optimizer_states"]
     expected = experiment.optimizer_state()
     _check_groups(stored["param_groups"], expected["param_groups"])
+    fits(stored["state"], "optimizer_states[0].state", isinstance(stored["state"], dict), "a mapping")
     for index, kept in stored["state"].items():
         key = f"optimizer_states[0].state.{shown(index)}"
         fits(index, f"a key of {key}", type(index) is int and index in expected["state"], "that of a weight")

@@ -88,8 +88,7 @@ def _let_the_clock_pass(directory: Path) -> None:
     """TensorBoard reads event files in the order of their names, which carry the second of their birth; two of the
     same second could be read in the wrong order, and what was taken back would stand.
     """
-    births = [int(path.name.split(".")[3]) for path in directory.glob("events.out.tfevents.*")]
-    while births and int(time.time()) == max(births):
+    while any(directory.glob(f"events.out.tfevents.{int(time.time())}.*")):
         time.sleep(0.01)
 
 

@@ -62,7 +62,7 @@ def _read(place: Place) -> Record:
     run = RunDirectory(place.path)
     state, status, metrics = state_of(run), run.status(), run.metrics()
     if state not in _STATES:
-        raise ConfigError(f"status.json {_what_is_wrong(run, 'status.json')}")
+        raise ConfigError(run.problem("status.json"))
     told = status.get("reason")
     reason = None if told is None else str(told)
     about = {key: _plain(status.get(key)) for key in ("started", "updated")} | {"steps": _whole(status.get("step"))}
@@ -80,19 +80,11 @@ def _read(place: Place) -> Record:
     return Record(place, state, reason, about, choices, dict(_flat(content, "")), figures, units)
 
 
-def _what_is_wrong(run: RunDirectory, name: str) -> str:
-    return "is damaged" if (run.path / name).exists() else "is missing"
-
-
 def _tested(run: RunDirectory, metrics: Mapping[str, Any]) -> dict[str, float]:
     """The figures of the test, by tag; ConfigError where they are not all there."""
-    tested = metrics.get("test")
-    if not isinstance(tested, dict):
-        raise ConfigError(f"metrics.json {_what_is_wrong(run, 'metrics.json')}")
-    for tag, value in tested.items():
-        if not _is_figure(value):
-            raise ConfigError(f"metrics.json is damaged: {tag} is {value!r}")
-    return {tag: float(value) for tag, value in tested.items()}
+    if "test" not in metrics:
+        raise ConfigError(run.problem("metrics.json"))
+    return {tag: float(value) for tag, value in metrics["test"].items()}
 
 
 def _evaluated(evaluation: Any) -> Iterator[tuple[str, float, str | None]]:

@@ -105,7 +105,7 @@ def _began(record: Record) -> float:
     """In seconds; by the folder's own time where the run does not say."""
     try:
         return datetime.fromisoformat(str(record.about.get("started"))).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return record.place.path.lstat().st_mtime
 
 
