@@ -32,6 +32,7 @@ from vae_cli.listing.record import record
 from vae_cli.listing.rows import default_columns, default_tags, group_table, readable, run_table
 from vae_cli.listing.where import by_age
 from vae_cli.loading import load_run
+from vae_cli.reuse import own_data
 from vae_cli.runs import RunDirectory
 from vae_cli.sweeps.folder import Job, SweepFolder, is_spent, state_of
 from vae_cli.sweeps.summary import results, write_summary
@@ -118,8 +119,12 @@ def built(path: Path) -> None:
     directory = RunDirectory(path)
     config, _ = directory.read_config([])
     check(config, [], [])
-    if max(config.architecture.width, *([config.latent_dim] if isinstance(config.latent_dim, int) else [])) < 1000:
-        _Run(config, directory, directory.checkpoints / "last.ckpt", resuming=True)
+    _Run(config, directory, directory.checkpoints / "last.ckpt", resuming=True)
+
+
+def used(path: Path) -> None:
+    """`vae-eval` and the others, up to the first pass."""
+    own_data(load_run(path))
 
 
 def listed(path: Path) -> None:
@@ -153,7 +158,7 @@ def assert_configs(path: Path, cases: list[tuple[Keys, Any]]) -> None:
     content = yaml.safe_load((path / "config.yaml").read_text())
     for keys, value in cases:
         (path / "config.yaml").write_text(yaml.safe_dump(damaged(content, keys, value), sort_keys=False))
-        for reader in (listed, built, load_run):
+        for reader in (listed, built, used):
             try:
                 is_refused(reader, path)
             except Exception as error:
