@@ -6,10 +6,17 @@ import shutil
 
 import pytest
 from conftest import command, small_overrides, trained, vae_train
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 from parts import often
 from refusals import COMMON, COMPUTING, OWN_DATA, assert_refused, write_other
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from vae_cli.cli.eval import EvalConfig
+from vae_cli.evaluation import likelihood
+from vae_cli.evaluation.judging import Voice, judge
+from vae_cli.progress import foretold, silent
 from vae_cli.runs import RunDirectory
 
 
@@ -54,10 +61,54 @@ def test_figures_are_printed_kept_and_shown(run, tmp_path):
 def test_the_same_command_gives_the_same_numbers_and_takes_their_place(run, tmp_path):
     found = []
     for _ in range(2):
-        assert command("eval", "run=run", "metrics=[likelihood]", cwd=tmp_path).status == 0
+        assert command("eval", "run=run", "metrics=[likelihood]", "again=true", cwd=tmp_path).status == 0
         found.append(evaluation(run))
     assert found[0] == found[1]
     assert len(list(run.glob("*.eval_likelihood"))) == 1
+
+
+def test_what_was_found_before_is_told_from_the_file(run, tmp_path):
+    first = command("eval", "run=run", "metrics=[likelihood]", cwd=tmp_path)
+    content = json.loads((run / "metrics.json").read_text())
+    content["evaluation"]["likelihood"]["findings"][0]["value"] = 12345.0
+    (run / "metrics.json").write_text(json.dumps(content))
+    again = command("eval", "run=run", "metrics=[likelihood]", cwd=tmp_path)
+    assert "likelihood (found before; again=true finds it anew)" in again.stdout
+    assert "12345.000" in again.stdout
+    for changed in ("again=true", "seed=1", "likelihood.ais.steps=5"):
+        anew = command("eval", "run=run", "metrics=[likelihood]", changed, cwd=tmp_path)
+        assert "12345.000" not in anew.stdout
+    assert "found before" not in first.stdout
+
+
+def test_a_group_that_was_interrupted_goes_on_after_its_last_part(run, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    ConfigStore.instance().store(name="eval_schema", node=EvalConfig)
+    with initialize_config_module("vae_cli.conf", version_base="1.3"):
+        words = [f"run={run}", "metrics=[likelihood]", "accelerator=cpu", "likelihood.ais.steps=5"]
+        config = compose("eval", words)
+    whole = likelihood._gaps
+    monkeypatch.setattr(likelihood, "_gaps", interrupted)
+    said, remarks = [], []
+    with pytest.raises(KeyboardInterrupt):
+        judge(RunDirectory(run), config, silent, Voice(said.append, remarks.append))
+    assert remarks == ["interrupted: what was printed is kept; missing: likelihood. The same command again finds that"]
+    assert list(RunDirectory(run).metrics()["begun"]["likelihood"]) == ["bounds", "annealed"]
+    monkeypatch.setattr(likelihood, "_gaps", whole)
+    monkeypatch.setattr(likelihood, "_anneal", interrupted)  # it is not needed again
+    again = []
+    judge(RunDirectory(run), config, silent, Voice(again.append, remarks.append))
+    assert again[1] == "likelihood (begun before; again=true finds it anew)"
+    assert again[2 : len(said)] == said[2:]
+    assert "begun" not in RunDirectory(run).metrics()
+    kept = evaluation(run)["likelihood"]["findings"]
+    monkeypatch.undo()
+    config.again = True
+    judge(RunDirectory(run), config, silent, Voice(again.append, remarks.append))
+    assert evaluation(run)["likelihood"]["findings"] == kept
+    assert OmegaConf.to_container(config.likelihood) == evaluation(run)["likelihood"]["settings"]
 
 
 def test_groups_keep_what_others_found(run, tmp_path):
@@ -92,6 +143,16 @@ def test_a_run_in_use_is_left_alone(run, tmp_path):
         done = command("eval", "run=run", cwd=tmp_path)
     assert done.status == 1
     assert "is in use by process" in done.stderr
+
+
+def test_a_loop_that_will_take_long_is_told_after_a_second(monkeypatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr("vae_cli.progress.time.monotonic", lambda: next(clock))
+    told = []
+    loop = foretold(silent, told.append)
+    assert list(loop(range(600), "long", 600)) == list(range(600))
+    assert list(loop(range(5), "short", 5)) == list(range(5))
+    assert told == ["long: about 20 min"]
 
 
 BAD = {

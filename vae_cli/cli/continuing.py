@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 
-from vae_cli.cli.choices import overrides_of
+from vae_cli.cli.choices import overrides_of, parsed
 from vae_cli.cli.recorded import check_recorded
 from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory, place_data
@@ -36,7 +35,7 @@ def continuing_arguments(arguments: list[str]) -> tuple[list[str], dict[str, Any
     words = overrides_of(arguments)
     if not any(word.startswith("run=") for word in words):
         return arguments, {}
-    overrides = OverridesParser.create().parse_overrides(words)
+    overrides = parsed(words)
     values = {override.key_or_group: override.value() for override in overrides}
     folder = values["run"]
     if folder is None:
@@ -75,7 +74,7 @@ def continued_config(
 ) -> tuple[DictConfig, Mapping[str, Any]]:
     """The run's own config with the budget and place that the command line names, and the record of its choices."""
     own, record = directory.read_config(list(config.trust))
-    for override in OverridesParser.create().parse_overrides(overrides):
+    for override in parsed(overrides):
         if override.key_or_group not in _OF_THE_COMMAND:
             OmegaConf.update(own, override.key_or_group, OmegaConf.select(config, override.key_or_group))
     place_data(own, {key.removeprefix("dataset."): value for key, value in place.items()})

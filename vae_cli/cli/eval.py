@@ -1,6 +1,8 @@
 """vae-eval: judge a finished run."""
 
+import sys
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from omegaconf import MISSING, DictConfig
@@ -8,6 +10,7 @@ from omegaconf import MISSING, DictConfig
 from vae_cli.cli.finished import ComputingConfig, for_every_run, run_finished
 from vae_cli.cli.looping import shown
 from vae_cli.errors import ConfigError
+from vae_cli.progress import foretold
 from vae_cli.runs import RunDirectory
 
 GROUPS = ("likelihood", "latents", "disentanglement", "clustering", "probes")
@@ -21,6 +24,7 @@ class EvalConfig(ComputingConfig):
     split: str = MISSING
     examples: int | None = None
     memory: int = MISSING
+    again: bool = MISSING
     dataset: Any = MISSING
     likelihood: Any = MISSING
     latents: Any = MISSING
@@ -42,8 +46,11 @@ def _evaluate(config: DictConfig) -> int:
 
 
 def _judge(directory: RunDirectory, config: DictConfig) -> None:
-    from vae_cli.evaluation.judging import judge
+    from vae_cli.evaluation.judging import Voice, judge
 
     with shown(config.progress) as progress:
-        for line in judge(directory, config, progress):
-            print(line, flush=True)
+        judge(directory, config, foretold(progress, _say), Voice(partial(print, flush=True), _say))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -6,17 +6,18 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig
 
 from vae_cli.cli.choices import check_choices, overrides_of, refuse_added
 from vae_cli.cli.errors import print_error, run_command
+from vae_cli.cli.hydras import run_hydra
 from vae_cli.errors import ConfigError, TrainingError
 from vae_cli.listing.places import places
 from vae_cli.runs import RunDirectory
 from vae_cli.sweeps.folder import state_of
 
+_OF_HYDRA = ("hydra.searchpath",)
 _PRECISIONS = ("32-true", "bf16-mixed")
 
 
@@ -61,10 +62,10 @@ def _end(number: int, _frame: object) -> None:
 def _command(name: str, work: Callable[[DictConfig], int], groups: Collection[str]) -> int:
     if {"-m", "--multirun"} & set(sys.argv[1:]):
         raise ConfigError(f"-m: vae-{name} has no sweeps; leave it out")
-    check_choices(sys.argv[1:], groups)
+    check_choices(sys.argv[1:], groups, _OF_HYDRA)
     refuse_added(overrides_of(sys.argv[1:]), groups=())
     composed: list[DictConfig] = []  # stays empty after --help
-    hydra.main(version_base="1.3", config_path="pkg://vae_cli.conf", config_name=name)(composed.append)()
+    run_hydra(composed.append, name)
     for config in composed:
         _check(config, name)
     return max([work(config) for config in composed], default=0)

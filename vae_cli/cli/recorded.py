@@ -4,11 +4,10 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
-from vae_cli.cli.choices import check_choices, groups, refuse_added
+from vae_cli.cli.choices import check_choices, groups, parsed, refuse_added
 from vae_cli.errors import ConfigError
 from vae_cli.names import is_plain_name
 from vae_cli.schema import TrainConfig
@@ -32,14 +31,15 @@ def check_recorded(words: Sequence[str], trust: Collection[str], where: str) -> 
 
     """
     try:
-        check_choices(list(words), groups())
+        overrides = parsed(list(words))
+        for word, override in zip(words, overrides, strict=True):
+            if reason := _refusal(word, override):
+                raise ConfigError(f"{word!r} {reason}: if you want it, type the command of the sweep again")
+        check_choices(list(words), groups(), ())
         refuse_added(words, groups())
-        overrides = OverridesParser.create().parse_overrides(list(words))
     except (HydraException, ConfigError) as error:
         raise ConfigError(f"{where}: {' '.join(str(error).split())}") from error
-    for word, override in zip(words, overrides, strict=True):
-        if reason := _refusal(word, override):
-            raise ConfigError(f"{where}: {word!r} {reason}: if you want it, type the command of the sweep again")
+    for override in overrides:
         check_names(_nested(override), trust, where)
 
 

@@ -64,7 +64,10 @@ def read_request(arguments: Sequence[str]) -> Request:
     )
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     folders, where, words = [], [], {}
-    for word in parser.parse_args(arguments).words:
+    known, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        raise ConfigError(f"unknown flag {unknown[0]}: --help shows every key")
+    for word in known.words:
         key, sign, value = word.partition("=")
         if sign and key == "where":
             where.append(value)

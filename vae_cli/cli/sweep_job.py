@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vae_cli.training import Outcome
 
 _OWN_GPUS = ("basic", "local", "joblib", "submitit_local")  # launchers that hand out none
+calls_of_this_process: set[str] = set()  # of the command, whose jobs may run in this very process
 _WATCH = 0.5  # seconds between two looks
 
 
@@ -39,7 +40,7 @@ def run_sweep_job(
         if not ours:
             return
         outcome = _recorded(config, directory, hydra_config, begin)
-    if outcome is not None and outcome.signal is not None and settings.call.endswith(f"-{os.getpid()}"):
+    if outcome is not None and outcome.signal is not None and settings.call in calls_of_this_process:
         sweep.stop(settings.call, outcome.signal)  # it came to the sweep's own process
     write_summary(sweep)
 

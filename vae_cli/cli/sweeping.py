@@ -4,12 +4,13 @@ Hydra expands the command and its launcher runs the jobs. A job is known by the 
 again, in the folder that it named the first time, does what is left. Nothing here imports torch.
 """
 
+import math
 import multiprocessing
 import os
-import platform
 import shlex
 import signal
 import sys
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,23 +20,25 @@ from types import FrameType
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, flag_override
 
-from vae_cli.cli.choices import overrides_of
+from vae_cli.cli.choices import overrides_of, typed
 from vae_cli.cli.continuing import quoted
 from vae_cli.cli.errors import explain, is_users
 from vae_cli.cli.launching import Setup, check_launcher, jobs_at_once
 from vae_cli.cli.recipe import check_job
 from vae_cli.cli.recorded import OF_THE_COMMAND, check_recorded
 from vae_cli.cli.sweep_display import Display, named_best
+from vae_cli.cli.sweep_job import calls_of_this_process
 from vae_cli.errors import ConfigError
 from vae_cli.sweeps import identity
 from vae_cli.sweeps.folder import Job, SweepFolder, is_spent, state_of
 from vae_cli.sweeps.summary import Result, counted, results, write_summary
 
+_MOST_JOBS = 10_000
 _typed: list[str] = []  # the command line's arguments
 status = 0  # of the process
 
@@ -72,7 +75,9 @@ def sweep(context: HydraContext, task: TaskFunction, master: DictConfig) -> None
     _record(folder, asked)
     jobs = [one.job for one in asked]
     to_do = [one for one in asked if _is_to_do(folder, one, retry)]
-    call = f"{platform.node()}-{os.getpid()}"
+    call = uuid.uuid4().hex
+    calls_of_this_process.add(call)
+    folder.forget_old_stops()
     broken = None
     try:
         with Display(folder, jobs, [one.job for one in to_do]), _listening(folder, call):
@@ -131,14 +136,14 @@ def _asked(composer: Composer) -> tuple[list[_Asked], SweepFolder]:
 def _spaces(words: list[str], master: DictConfig, context: HydraContext) -> Iterator[list[Override]]:
     """What is typed beside what `search=` has; one space for every model, where that has several."""
     parser = OverridesParser.create(config_loader=context.config_loader)
-    settings, typed = master.hydra.sweeper, parser.parse_overrides(words)
+    settings, asked = master.hydra.sweeper, parser.parse_overrides(words)
     for name, what in settings.missing.items():
         print(f"left out: {what}; there is no model={name}", file=sys.stderr)
     common = [f"{key}={values}" for key, values in settings.params.items()]
     if not settings.models:
         yield parser.parse_overrides([*common, *words])
         return
-    (picked,) = [_values(one) for one in typed if one.key_or_group == "model"] or [list(settings.models)]
+    (picked,) = [_values(one) for one in asked if one.key_or_group == "model"] or [list(settings.models)]
     others = [word for word in words if not word.startswith("model=")]
     if unknown := [model for model in picked if model not in settings.models]:
         raise ConfigError(f"model={unknown[0]}: this search has the models {', '.join(settings.models)}")
@@ -150,9 +155,31 @@ def _spaces(words: list[str], master: DictConfig, context: HydraContext) -> Iter
 def _expanded(space: list[Override]) -> Iterator[tuple[list[str], dict[str, str]]]:
     """Every combination as Hydra makes them: its words, and of those the ones that are swept."""
     swept = {one.get_key_element() for one in space if one.is_sweep_override()}
+    _check_number(space)
     for words in BasicSweeper.split_arguments(space, None)[0]:
         pairs = [word.partition("=") for word in words]
         yield words, {key: value for key, _, value in pairs if key in swept}
+
+
+def _check_number(space: list[Override]) -> None:
+    """ConfigError where a key has no values, or all together are more jobs than a sweep can have."""
+    jobs = 1
+    for one in space:
+        if one.is_sweep_override():
+            with typed(repr(one.input_line)):
+                jobs *= (number := _number_of_values(one))
+            if number == 0:
+                raise ConfigError(f"{one.input_line}: there are no such values, so no job was asked for")
+    if jobs > _MOST_JOBS:
+        raise ConfigError(f"{jobs} jobs were asked for, and a sweep can have {_MOST_JOBS}: choose fewer values")
+
+
+def _number_of_values(override: Override) -> int:
+    """Counted, not made: a range can be longer than memory."""
+    value = override.value()
+    if isinstance(value, RangeSweep) and value.start is not None and value.stop is not None:
+        return max(0, math.ceil((value.stop - value.start) / value.step))
+    return len(_values(override))
 
 
 def _continued(job: Job, words: list[str], composer: Composer) -> Iterator[_Asked]:
@@ -180,7 +207,8 @@ def _ask(words: list[str], swept: dict[str, str], composer: Composer) -> _Asked:
 
 def _composed(words: list[str], composer: Composer) -> DictConfig:
     context, master = composer
-    config = context.config_loader.load_sweep_config(master, words)
+    with typed(" ".join(words)):
+        config = context.config_loader.load_sweep_config(master, words)
     HydraConfig.instance().set_config(config)
     choices = config.hydra.runtime.choices
     with flag_override(config, ["struct", "readonly"], [False, False]):
@@ -308,8 +336,10 @@ def _listening(folder: SweepFolder, call: str) -> Iterator[None]:
 
     def handle(number: int, _: FrameType | None) -> None:
         if number == signal.SIGINT and folder.stopped_by(call) is not None:
-            for process in multiprocessing.active_children():
-                process.kill()
+            if children := multiprocessing.active_children():  # then they are all the jobs that there are
+                for process in children:
+                    process.kill()
+                folder.forget(call)
             os._exit(128 + number)
         folder.stop(call, number)
         os.write(2, b"stopping: jobs that run save what they have; Ctrl-C again ends at once\n")
@@ -335,7 +365,7 @@ def _report(folder: SweepFolder, found: Sequence[Result]) -> None:
     print(f"{'look at it':<20} tensorboard --logdir {place}")
     sys.stdout.flush()
     for result in found:
-        if result.state in ("failed", "killed"):
+        if result.state in ("failed", "killed", "damaged"):
             reason = result.reason or "the process ended without a word (was it killed, or out of memory?)"
             again = shlex.join(_again(folder, result.job, place))
             print(f"error: {result.job.name} {result.state}: {reason}; again: {again}", file=sys.stderr)
@@ -346,7 +376,7 @@ def _report(folder: SweepFolder, found: Sequence[Result]) -> None:
             shlex.join(["vae-train", "-m", f"sweep={place}", "retry=failed", *_trust()]),
             file=sys.stderr,
         )
-    if {"killed", "interrupted", "waiting"} & set(states):
+    if {"killed", "interrupted", "waiting", "damaged"} & set(states):
         print("to go on:", shlex.join(["vae-train", "-m", f"sweep={place}", *_trust()]), file=sys.stderr)
 
 

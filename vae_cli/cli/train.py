@@ -4,12 +4,10 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -17,6 +15,8 @@ from vae_cli.cli import sweeping
 from vae_cli.cli.choices import check_choices, groups
 from vae_cli.cli.continuing import continued_config, continuing_arguments
 from vae_cli.cli.errors import is_users, print_error, run_command, say_no_more
+from vae_cli.cli.folders import remove_empty_folders
+from vae_cli.cli.hydras import run_hydra
 from vae_cli.cli.recipe import check_job, chosen
 from vae_cli.cli.schema import check, register
 from vae_cli.cli.sweep_job import run_sweep_job
@@ -29,9 +29,17 @@ if TYPE_CHECKING:
     from vae_cli.training import Outcome
 
 _CONFIG = "train"
+_OF_HYDRA = (
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+    "hydra.searchpath",
+    "hydra/launcher",
+    "hydra.launcher.",
+    "hydra.sweeper.threads",
+    "hydra.sweeper.jobs_per_gpu",
+)
 _status = 0  # of the process; not 0 as soon as one job failed or was interrupted
 _place: dict[str, Any] = {}  # where the data of a continued run now lies
-_started = time.time()
 _folder = Path()  # from which the user sees the run, wherever a job goes
 
 
@@ -48,9 +56,9 @@ def main() -> None:
 def _command() -> int:
     global _place
     sys.argv[1:], _place = continuing_arguments(sys.argv[1:])
-    check_choices(sys.argv[1:], groups())
+    check_choices(sys.argv[1:], groups(), _OF_HYDRA)
     sys.argv[1:] = sweeping.sweep_arguments(sys.argv[1:])
-    hydra.main(version_base="1.3", config_path="pkg://vae_cli.conf", config_name=_CONFIG)(job)()
+    run_hydra(job, _CONFIG)
     return _status or sweeping.status
 
 
@@ -76,10 +84,10 @@ def _run_alone(config: DictConfig, directory: RunDirectory) -> None:
         say_no_more()
         sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:
-        _remove_if_empty(directory.path)
+        remove_empty_folders()
         raise
     except Exception as error:
-        _remove_if_empty(directory.path)
+        remove_empty_folders()
         if not is_users(error):
             raise
         print_error(error, _CONFIG)
@@ -148,14 +156,6 @@ def _line(figure: str, value: float) -> str | None:
     if figure.startswith("iwae_"):
         return f"{'test IWAE':<20} {value:10.3f} nats (importance-weighted bound, {figure.removeprefix('iwae_')} draws)"
     return None
-
-
-def _remove_if_empty(folder: Path) -> None:
-    """Hydra made the folder before the job began; a job that was refused leaves nothing that was not there before."""
-    for made in (folder, *folder.parents[:3]):
-        if made.stat().st_ctime < _started or made == Path.cwd() or any(made.iterdir()):
-            return
-        made.rmdir()
 
 
 if __name__ == "__main__":

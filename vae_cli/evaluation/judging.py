@@ -1,14 +1,19 @@
 """Judge one run: every group that it can have, printed, kept in metrics.json, and sent to TensorBoard."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.tensorboard import SummaryWriter
 
 from vae_cli import __version__
+from vae_cli.evaluation.keeping import Keeping
 from vae_cli.evaluation.report import Finding, NotApplicable, Report
 from vae_cli.evaluation.subject import Subject
 from vae_cli.progress import Progress
@@ -18,8 +23,16 @@ from vae_cli.runs import RunDirectory, place_data
 Group = Callable[[Subject, DictConfig], Report]
 
 
-def judge(directory: RunDirectory, config: DictConfig, progress: Progress) -> Iterator[str]:
-    """Lines for the user, as figures are found. What is found is kept at once, group by group.
+@dataclass(frozen=True)
+class Voice:
+    """How the user is told."""
+
+    say: Callable[[str], None]  # what was found
+    remark: Callable[[str], None]  # what is going on
+
+
+def judge(directory: RunDirectory, config: DictConfig, progress: Progress, voice: Voice) -> None:
+    """Tells figures as they are found. What is found is kept at once, part by part; what was found before stands.
 
     Args:
         config: of `vae-eval`.
@@ -31,23 +44,70 @@ def judge(directory: RunDirectory, config: DictConfig, progress: Progress) -> It
     run = reopened(directory, config)
     place_data(run.config, {key: value for key, value in config.dataset.items() if value is not None})
     subject = Subject(run, config.split, config.examples, config.seed, config.memory * 10**6, progress)
+    protocol = {**_protocol(subject), "precision": config.precision}
     with directory.locked():
-        yield f"{config.split} split, {subject.num_examples} examples; weights: {run.weights.title}"
-        for name in config.metrics:
-            yield from _group(name, subject, config[name], config.precision)
+        voice.say(f"{config.split} split, {subject.num_examples} examples; weights: {run.weights.title}")
+        missing = list(config.metrics)
+        with _interruption_told(missing, voice):
+            for name in config.metrics:
+                _group(name, subject, config, protocol, voice)
+                missing.remove(name)
 
 
-def _group(name: str, subject: Subject, settings: DictConfig, precision: str) -> Iterator[str]:
-    found: Group = getattr(import_module(f"vae_cli.evaluation.{name}"), name)
+@contextmanager
+def _interruption_told(missing: list[str], voice: Voice) -> Iterator[None]:
     try:
-        report = found(subject, settings)
-    except NotApplicable as why:
-        yield f"{name}: skipped: {why}"
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        voice.remark(
+            f"interrupted: what was printed is kept; missing: {', '.join(missing)}. The same command again finds that"
+        )
+        raise
+
+
+def _group(name: str, subject: Subject, config: DictConfig, protocol: Mapping[str, Any], voice: Voice) -> None:
+    settings = OmegaConf.to_container(config[name])
+    keeping = Keeping(subject.run.directory, name, {"protocol": dict(protocol), "settings": settings})
+    telling = _Telling(name, voice.say)
+    if not config.again and (kept := keeping.found()) is not None:
+        telling.tell(kept, " (found before; again=true finds it anew)")
         return
-    _keep(name, report, subject, settings, precision)
-    yield name
-    yield from map(_line, report.findings)
-    yield from (f"  {remark}" for remark in report.remarks)
+
+    def part(title: str, make: Callable[[], Report]) -> Report:
+        if not config.again and (kept := keeping.part(title)) is not None:
+            telling.tell(kept, " (begun before; again=true finds it anew)")
+            return kept
+        report = make()
+        keeping.keep_part(title, report)
+        telling.tell(report)
+        return report
+
+    group: Group = getattr(import_module(f"vae_cli.evaluation.{name}"), name)
+    try:
+        report = group(replace(subject, part=part), config[name])
+    except NotApplicable as why:
+        voice.say(f"{name}: skipped: {why}")
+        return
+    keeping.keep(report)
+    _show(subject.run.directory, name, report, subject.run.weights.step)
+    telling.tell(report)
+
+
+class _Telling:
+    """A group's name, then what is found, each once."""
+
+    def __init__(self, name: str, say: Callable[[str], None]) -> None:
+        self._name, self._say = name, say
+        self._said: list[str] = []
+
+    def tell(self, report: Report, note: str = "") -> None:
+        """What was not told yet."""
+        if not self._said:
+            self._say(f"{self._name}{note}")
+        for line in [*map(_line, report.findings), *(f"  {remark}" for remark in report.remarks)]:
+            if line not in self._said:
+                self._say(line)
+                self._said.append(line)
 
 
 def _line(finding: Finding) -> str:
@@ -58,30 +118,26 @@ def _line(finding: Finding) -> str:
     return f"  {finding.name:<28} {figure:<20} {finding.unit} {note}".rstrip()
 
 
-def _keep(name: str, report: Report, subject: Subject, settings: DictConfig, precision: str) -> None:
-    """In metrics.json, beside what other groups found, and for TensorBoard."""
-    directory, metrics = subject.run.directory, subject.run.directory.metrics()
-    before = metrics.get("evaluation")
-    found = {
-        **report.plain(),
-        "protocol": {**_protocol(subject), "precision": precision},
-        "settings": OmegaConf.to_container(settings),
-    }
-    groups = {**(before if isinstance(before, dict) else {}), name: found}
-    directory.write_metrics({**metrics, "evaluation": groups})
-    _show(directory, name, report, subject.run.weights.step)
-
-
 def _protocol(subject: Subject) -> Mapping[str, Any]:
     """All that figures depend on besides the settings of their group."""
     return {
         "split": subject.split,
         "examples": subject.num_examples,
         "weights": subject.run.weights.title,
+        "checksum": _checksum(subject),
         "seed": subject.seed,
         "device": subject.device.type,
         "version": __version__,
     }
+
+
+def _checksum(subject: Subject) -> str:
+    """Of the weights and the data: 16 hexadecimal digits."""
+    found = hashlib.sha256(subject.run.weights.data.encode())
+    for name, value in sorted(subject.model.state_dict().items()):
+        found.update(name.encode())
+        found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return found.hexdigest()[:16]
 
 
 def _show(directory: RunDirectory, name: str, report: Report, step: int) -> None:

@@ -20,6 +20,7 @@ from vae_cli.inference.memory import draws_within
 from vae_cli.making import check_types, target_of
 from vae_cli.noise import by_example, digests
 from vae_cli.objectives.bounds import Bounds
+from vae_cli.progress import Progress
 from vae_cli.types import Batch, Levels, UnitSphere
 
 T = TypeVar("T")
@@ -51,12 +52,17 @@ def likelihood(subject: Subject, settings: DictConfig) -> Report:
     if not subject.model.latents:
         return _exact(subject)
     score = partial(bounds, subject.model, num_samples=num_samples, seed=subject.seed, memory=subject.memory)
-    count = math.ceil(subject.num_examples / _AT_ONCE)
-    found = joined(map(score, subject.progress(subject.batches(_AT_ONCE), f"iwae_{num_samples}", count)))
-    report = Report([*_of_bounds(subject, found, f"iwae_{num_samples}"), *_of_the_prior(subject, num_samples, count)])
+    report = subject.part("bounds", lambda: _of_all(subject, score, num_samples))
     if settings.subset == 0:
         return report
     return _together([report, *_closer(subject, subject.some(settings.subset), score, annealing, fitting, num_samples)])
+
+
+def _of_all(subject: Subject, score: Score, num_samples: int) -> Report:
+    """What is quick, of all examples."""
+    count = math.ceil(subject.num_examples / _AT_ONCE)
+    found = joined(map(score, subject.progress(subject.batches(_AT_ONCE), f"iwae_{num_samples}", count)))
+    return Report([*_of_bounds(subject, found, f"iwae_{num_samples}"), *_of_the_prior(subject, num_samples, count)])
 
 
 def _of_bounds(subject: Subject, found: Bounds, name: str) -> list[Finding]:
@@ -115,14 +121,16 @@ def _closer(
             [], ["ais: skipped: it needs latent variables that are continuous, on no sphere, and a prior of Gaussians"]
         )
     elif annealing.chains:
-        estimate, report = _anneal(subject, pieces, annealing, own, source)
+        report = subject.part("annealed", lambda: _anneal(subject, pieces, annealing, own, source))
         yield report
+        estimate = torch.tensor(report.details["ais"], dtype=torch.float64, device=evidence.device)
         if estimate.mean() > evidence.mean():
             evidence, source = estimate, "ais"
     if fitting.steps and len(subject.model.latents) > 1:
         yield Report([], ["gaps: skipped: they need a single latent variable"])
     elif fitting.steps:
-        yield _gaps(subject, pieces, fitting, own, score, evidence, f"{len(batch.x)} examples, ln p(x) by {source}")
+        note = f"{len(batch.x)} examples, ln p(x) by {source}"
+        yield subject.part("gaps", lambda: _gaps(subject, pieces, fitting, own, score, evidence, note))
 
 
 def _can_be_annealed(subject: Subject, batch: Batch) -> bool:
@@ -133,19 +141,26 @@ def _can_be_annealed(subject: Subject, batch: Batch) -> bool:
     return possible and UnitSphere not in target_of(subject.run.config.posterior).models
 
 
-def _anneal(subject: Subject, pieces: list[Batch], how: Annealing, own: Bounds, bound: str) -> tuple[Tensor, Report]:
-    """Estimates of ln p(x), [N]; and what to tell of them."""
-    shown = subject.progress(pieces, "annealed importance sampling", len(pieces))
-    found = [annealed(subject.model, piece, how, seed=subject.seed, memory=subject.memory) for piece in shown]
+def _anneal(subject: Subject, pieces: list[Batch], how: Annealing, own: Bounds, bound: str) -> Report:
+    """Its details have the estimates of ln p(x) of every example."""
+    progress = _share(subject.progress, len(pieces))
+    found = [
+        annealed(subject.model, piece, how, seed=subject.seed, memory=subject.memory, progress=progress)
+        for piece in pieces
+    ]
     estimate, acceptance = (torch.cat([getattr(one, name) for one in found]) for name in ("log_evidence", "acceptance"))
     note = f"{len(estimate)} examples"
     findings = [
         mean("ais", estimate, f"{note}, {how.chains} chains, {how.steps} steps"),
         mean(f"{bound}_subset", own.importance_weighted, f"the same {note}"),
     ]
-    return estimate, Report(
-        findings, _verdict(estimate, own.importance_weighted, bound), {"ais_acceptance": float(acceptance.mean())}
-    )
+    details = {"ais_acceptance": float(acceptance.mean()), "ais": estimate.tolist()}
+    return Report(findings, _verdict(estimate, own.importance_weighted, bound), details)
+
+
+def _share(progress: Progress, pieces: int) -> Progress:
+    """Of a loop that is one of so many: its length is told as that of all."""
+    return lambda things, title, total: progress(things, title, total * pieces)
 
 
 def _verdict(estimate: Tensor, bound: Tensor, name: str) -> list[str]:
@@ -165,8 +180,11 @@ def _gaps(
 
     Both ELBOs are by the same draws, other than those that q was fitted to.
     """
-    shown = subject.progress(pieces, "q of every example", len(pieces))
-    features = (fitted(subject.model, piece, how, seed=subject.seed, memory=subject.memory) for piece in shown)
+    progress = _share(subject.progress, len(pieces))
+    features = (
+        fitted(subject.model, piece, how, seed=subject.seed, memory=subject.memory, progress=progress)
+        for piece in pieces
+    )
     best = joined(score(piece, features=one) for piece, one in zip(pieces, features, strict=True)).elbo
     return Report(
         [

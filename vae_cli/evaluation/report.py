@@ -1,6 +1,6 @@
 """What an evaluation found, with all that is needed to compare it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -27,6 +27,25 @@ class Report:
     def plain(self) -> dict[str, Any]:
         """As plain data."""
         return asdict(self)
+
+
+Parts = Callable[[str, Callable[[], Report]], Report]  # the name of a part of a group, what makes it -> it
+
+
+def anew(_name: str, make: Callable[[], Report]) -> Report:
+    """Made, whatever was found before."""
+    return make()
+
+
+def report_of(plain: Mapping[str, Any]) -> Report:
+    """What `plain` gave, as metrics.json had it.
+
+    Raises:
+        KeyError, TypeError: where it is something else.
+
+    """
+    findings = [Finding(**finding) for finding in plain["findings"]]
+    return Report(findings, [str(remark) for remark in plain["remarks"]], dict(plain["details"]))
 
 
 class NotApplicable(Exception):  # noqa: N818 (no error: the others run)

@@ -12,7 +12,7 @@ from vae_cli.data.loader import Loader
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError
 from vae_cli.evaluation.codes import Codes, encoded
-from vae_cli.evaluation.report import NotApplicable
+from vae_cli.evaluation.report import NotApplicable, Parts, anew
 from vae_cli.loading import Run
 from vae_cli.progress import Progress, silent
 from vae_cli.reuse import own_data
@@ -29,6 +29,7 @@ class Subject:
         examples: at most so many, evenly spaced; None: all.
         seed: all noise follows from it.
         memory: bytes that one pass may take, about.
+        part: a report by name, perhaps kept from before.
 
     Raises:
         ConfigError: for a split that there is not, a number out of range, or data that the run was not trained on.
@@ -41,6 +42,7 @@ class Subject:
     seed: int = 0
     memory: int = 2**30
     progress: Progress = field(default=silent)
+    part: Parts = field(default=anew)
 
     def __post_init__(self) -> None:
         if self.split not in _SPLITS:

@@ -8,7 +8,7 @@ Shape legend: C chains, B batch, Z event of a latent variable.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -20,6 +20,7 @@ from torch import Size, Tensor
 from vae_cli.errors import ConfigError
 from vae_cli.inference.memory import draws_within
 from vae_cli.noise import by_example, digests
+from vae_cli.progress import Progress, silent
 from vae_cli.types import Batch, Model, Passes, Values
 
 _TARGET = 0.65  # acceptance: the best for many dimensions (Beskos et al. 2013)
@@ -61,17 +62,23 @@ class Annealed:
     acceptance: Tensor  # of the steps of Hamiltonian Monte Carlo, between 0 and 1
 
 
-def annealed(model: Model, batch: Batch, how: Annealing, *, seed: int, memory: int) -> Annealed:
+def annealed(
+    model: Model, batch: Batch, how: Annealing, *, seed: int, memory: int, progress: Progress = silent
+) -> Annealed:
     """Of a model whose latent variables are all continuous.
 
     Args:
         model: in evaluation mode, its parameters without gradients.
         seed: with the example, all that its chains follow from.
         memory: bytes that one pass may take, about.
+        progress: of the loop over all steps.
 
     """
     at_once = max(1, draws_within(memory // 2, model, batch) // how.chains)  # // 2: with gradients
-    found = [_annealed(model, part, how, seed) for part in batch.split(at_once)]
+    parts = batch.split(at_once)
+    steps = progress(range(how.steps * len(parts)), "annealed importance sampling", how.steps * len(parts))
+    found = [_annealed(model, part, how, seed, steps) for part in parts]
+    next(steps, None)  # the loop ends
     return Annealed(torch.cat([one.log_evidence for one in found]), torch.cat([one.acceptance for one in found]))
 
 
@@ -81,7 +88,7 @@ def _betas(steps: int) -> list[float]:
     return ((rising - rising[0]) / (rising[-1] - rising[0])).tolist()
 
 
-def _annealed(model: Model, batch: Batch, how: Annealing, seed: int) -> Annealed:
+def _annealed(model: Model, batch: Batch, how: Annealing, seed: int, steps: Iterator[int]) -> Annealed:
     noise = by_example(digests(batch), seed, "annealed")
     with torch.no_grad():
         start = _draws_of_the_prior(model, batch, how.chains, seed)
@@ -91,6 +98,7 @@ def _annealed(model: Model, batch: Batch, how: Annealing, seed: int) -> Annealed
     point, log_w = at(z), torch.zeros(z.shape[:2], dtype=torch.float64, device=z.device)
     acceptance, step_size = torch.zeros_like(log_w[0]), torch.full_like(point.log_prior[0], _FIRST_STEP)
     for before, beta in pairwise(_betas(how.steps)):
+        next(steps)
         log_w += (beta - before) * point.log_likelihood
         with noise:
             momentum, threshold = torch.empty_like(z).normal_(), torch.empty_like(point.log_prior).uniform_()

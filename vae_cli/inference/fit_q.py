@@ -6,6 +6,7 @@ Shape legend: S samples, B batch.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from vae_cli.errors import ConfigError
 from vae_cli.inference.memory import draws_within
 from vae_cli.noise import by_example, digests
+from vae_cli.progress import Progress, silent
 from vae_cli.types import Batch, Features, Model
 
 _WINDOW = 50  # steps between two looks at the bound; the features of a window are averaged (Polyak & Juditsky 1992)
@@ -50,17 +52,25 @@ class Fitting:
             raise ConfigError(f"likelihood.gaps.lr={self.lr}: a learning rate is a positive number")
 
 
-def fitted(model: Model, batch: Batch, how: Fitting, *, seed: int, memory: int) -> Features:
+def fitted(
+    model: Model, batch: Batch, how: Fitting, *, seed: int, memory: int, progress: Progress = silent
+) -> Features:
     """Features of the largest ELBO that Adam finds for each example, until it stops improving.
 
     Args:
         model: in evaluation mode, its parameters without gradients.
         seed: with the example, all that its fit follows from.
         memory: bytes that one pass may take, about.
+        progress: of the loop over all windows of steps, which may end early.
 
     """
     at_once = max(1, draws_within(memory // 2, model, batch) // max(how.samples, _LOOK))  # // 2: with gradients
-    found = [_Fit(model, part, how, seed).best() for part in batch.split(at_once)]
+    parts = batch.split(at_once)
+    windows = len(parts) * math.ceil(how.steps / _WINDOW)
+    shown = progress(range(windows), "q of every example, at most", windows)
+    found = [_Fit(model, part, how, seed).best(shown) for part in parts]
+    for _ in shown:  # those that were not needed
+        pass
     return {name: torch.cat([one[name] for one in found]) for name in found[0]}
 
 
@@ -77,9 +87,10 @@ class _Fit:
         self._adam = torch.optim.Adam(self._features.values(), lr=how.lr)
         self._waited = torch.zeros_like(self._bound)  # windows
 
-    def best(self) -> Features:
+    def best(self, windows: Iterator[int]) -> Features:
         """When no example improves any longer, or all steps are done."""
         for first in range(0, self._how.steps, _WINDOW):
+            next(windows)
             self._consider(self._window(range(first, min(first + _WINDOW, self._how.steps))))
             if (self._waited >= _PATIENCE).all():
                 break

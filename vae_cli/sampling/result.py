@@ -8,7 +8,7 @@ import numpy as np
 from torch import Size, Tensor
 
 from vae_cli.callbacks.grid import is_image
-from vae_cli.files import replacing
+from vae_cli.files import folder_beside, replacing
 from vae_cli.sampling.picture import Sheet, drawn
 
 _FRAME = 100  # milliseconds
@@ -27,6 +27,11 @@ class Result:
 def keep(result: Result, name: str, folder: Path, shape: Size) -> Iterator[str]:
     """Writes the files; lines for the user. Shape: of one image; what is none is not drawn."""
     folder.mkdir(parents=True, exist_ok=True)
+    with folder_beside(folder / name):  # the files of one kind are of one process
+        yield from _kept(result, name, folder, shape)
+
+
+def _kept(result: Result, name: str, folder: Path, shape: Size) -> Iterator[str]:
     yield f"{name}: {result.told}"
     with replacing(folder / f"{name}.npz") as file:
         np.savez(file, allow_pickle=False, **{key: _array(value) for key, value in result.arrays.items()})

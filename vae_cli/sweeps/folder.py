@@ -6,11 +6,13 @@ names its place: the folder may be moved.
 
 import platform
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import yaml
@@ -24,6 +26,7 @@ from vae_cli.names import is_plain_name
 from vae_cli.runs import RunDirectory
 
 _FORMAT = 1
+_OLD = 7 * 24 * 3600  # seconds
 _RECORDED = ("torch", "pytorch-lightning", "hydra-core", "numpy")
 
 
@@ -95,6 +98,13 @@ class SweepFolder:
         """A call has ended."""
         self._stopping(call).unlink(missing_ok=True)
 
+    def forget_old_stops(self) -> None:
+        """Of calls that ended at once; not before a cluster has begun the jobs that they left in its queue."""
+        for path in self.path.glob(".stop-*"):
+            with suppress(FileNotFoundError):  # another call may do the same now
+                if time.time() - path.stat().st_mtime > _OLD:
+                    path.unlink()
+
     def _stopping(self, call: str) -> Path:
         return self.path / f".stop-{call}"
 
@@ -131,10 +141,41 @@ def state_of(run: RunDirectory) -> str:
 
 
 def is_spent(run: RunDirectory, budget: DictConfig) -> bool:
-    """Whether a finished run trained for that budget: `max_epochs` and `max_steps`, -1 for no limit, and `patience`."""
+    """Whether a finished run trained for that budget: `max_epochs` and `max_steps`, -1 for no limit, and `patience`.
+
+    Not where metrics.json is gone or damaged: the run is then continued, which tests it again.
+    """
+    counts = end_of(run)
+    if counts is None:
+        return False
+    waited = budget.patience is not None and counts.waited >= budget.patience
+    return waited or counts.epochs >= budget.max_epochs > 0 or counts.steps >= budget.max_steps > 0
+
+
+@dataclass(frozen=True)
+class End:
+    """How far a finished run came, and what its test found."""
+
+    epochs: int
+    steps: int
+    waited: int  # validations without a better loss
+    figures: dict[str, float]  # by tag
+
+
+def end_of(run: RunDirectory) -> End | None:
+    """As metrics.json has it; None where that is gone or damaged."""
     metrics = run.metrics()
-    waited = budget.patience is not None and metrics["waited"] >= budget.patience
-    return waited or metrics["epochs"] >= budget.max_epochs > 0 or metrics["steps"] >= budget.max_steps > 0
+    counts, figures = [metrics.get(key) for key in ("epochs", "steps", "waited")], metrics.get("test")
+    if not all(_is_number(count, int) for count in counts) or not isinstance(figures, dict):
+        return None
+    if not all(_is_number(value, int | float) for value in figures.values()):
+        return None
+    epochs, steps, waited = counts
+    return End(epochs, steps, waited, figures)
+
+
+def _is_number(value: Any, kind: type | UnionType) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _check(definition: dict[Any, Any]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vae_cli.files import replacing
-from vae_cli.sweeps.folder import Job, SweepFolder, state_of
+from vae_cli.sweeps.folder import Job, SweepFolder, end_of, state_of
 from vae_cli.sweeps.table import Table, csv_text, markdown_rows, means, tally, with_deviations
 
 _RANKED_BY = ("test/iwae_", "test/elbo", "test/reconstruction")  # the first that there is; larger is better
@@ -66,9 +66,12 @@ def counted(found: Sequence[Result]) -> str:
 def _result(sweep: SweepFolder, job: Job) -> Result:
     run = sweep.run(job)
     state, status = state_of(run), run.status()
-    metrics = run.metrics() if state == "finished" else {}
-    steps = metrics.get("steps", status.get("step", 0))
-    return Result(job, state, status.get("reason"), steps, metrics.get("epochs"), metrics.get("test", {}))
+    if state != "finished":
+        return Result(job, state, status.get("reason"), status.get("step", 0), None, {})
+    if (end := end_of(run)) is None:
+        reason = f"{run.path / 'metrics.json'} is gone or damaged: the same sweep again tests it again"
+        return Result(job, "damaged", reason, status.get("step", 0), None, {})
+    return Result(job, state, status.get("reason"), end.steps, end.epochs, end.figures)
 
 
 def _job_table(found: Sequence[Result]) -> Table:
