@@ -45,6 +45,7 @@ METRICS = record(
         "epochs": count,
         "waited": count,
         "test": table(_figure),
+        "begun": anything,  # of `vae-eval`, parts of groups that it was interrupted in, likewise
         "evaluation": anything,  # of `vae-eval`, group by group: whoever shows it takes what is of its form
     },
 )

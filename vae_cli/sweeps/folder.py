@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from types import UnionType
 from typing import Any
 
 import yaml
@@ -164,18 +163,10 @@ class End:
 
 def end_of(run: RunDirectory) -> End | None:
     """As metrics.json has it; None where that is gone or damaged."""
-    metrics = run.metrics()
-    counts, figures = [metrics.get(key) for key in ("epochs", "steps", "waited")], metrics.get("test")
-    if not all(_is_number(count, int) for count in counts) or not isinstance(figures, dict):
-        return None
-    if not all(_is_number(value, int | float) for value in figures.values()):
-        return None
-    epochs, steps, waited = counts
-    return End(epochs, steps, waited, figures)
-
-
-def _is_number(value: Any, kind: type | UnionType) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
+    match run.metrics():
+        case {"epochs": int(epochs), "steps": int(steps), "waited": int(waited), "test": dict(figures)}:
+            return End(epochs, steps, waited, figures)
+    return None
 
 
 def _check(definition: dict[Any, Any]) -> None:
