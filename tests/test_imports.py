@@ -10,7 +10,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "vae_cli"
 LAYERS = [
-    {"errors", "files", "forms", "names", "leaves", "allocator", "canvas", "schema", "progress"},
+    {"telling"},
+    {"errors", "consoles", "files", "forms", "names", "leaves", "allocator", "canvas", "schema", "progress"},
     {"stored"},
     {"types", "making", "records"},
     {"shapes", "schedules", "noise", "distributions"},

@@ -134,7 +134,7 @@ def test_markdown(sweep, command):
     assert out.splitlines()[2:] == [
         "| run | status | model | dataset | reason |",
         "| --- | --- | --- | --- | --- |",
-        f"| {run} | failed | vae | digits | a \\| b c ?[31m |",
+        f"| {run} | failed | vae | digits | a \\| b\\nc \\x1b[31m |",
     ]
 
 

@@ -1,9 +1,16 @@
-"""Files that are whole or not there, and of one process: two that write one file do so in turn."""
+"""Files and folders that somebody else may have prepared: written whole, never through a link; read only if plain.
+
+The folder that a user names may be a link. What lies in it is ours to write: a link there could lead anywhere, so a
+file is made anew under its name, and a folder or a log that goes on must be a real one. What is read may lie behind a
+link, as data often does, but must be a regular file: a pipe may never end, and a device has no end. Two processes that
+write one file do so in turn.
+"""
 
 import errno
 import fcntl
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +19,92 @@ from typing import BinaryIO
 
 _WAIT = 2.0  # seconds, longer than a small file takes
 _LOOK = 0.05  # seconds between two looks
+_OPEN = os.O_CLOEXEC | os.O_NONBLOCK  # a pipe does not wait for its other end
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+def opened(path: Path) -> BinaryIO:
+    """A regular file, for reading.
+
+    Raises:
+        OSError: that names `path`, where it cannot be opened or is something else.
+
+    """
+    return _regular(os.open(path, os.O_RDONLY | _OPEN), path, "rb")
+
+
+def read_text(path: Path, most: int) -> str:
+    """What a regular file of at most so many bytes holds.
+
+    Raises:
+        OSError: that names `path`, where it cannot be read or is no regular file.
+        ValueError: where it is longer, or is no UTF-8.
+
+    """
+    with opened(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it has more than {most} bytes")
+    return content.decode()
+
+
+def _regular(descriptor: int, path: Path, mode: str) -> BinaryIO:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "It is no regular file", str(path))
+    return open(descriptor, mode)  # pyright: ignore[reportReturnType] (binary, as every mode here is)
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------
+
+
+def created(path: Path) -> BinaryIO:
+    """A new file in place of whatever has the name, for writing.
+
+    Raises:
+        OSError: that names `path`, where it cannot be made.
+
+    """
+    with suppress(FileNotFoundError):
+        path.unlink()
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "wb")
+
+
+def appended(path: Path) -> BinaryIO:
+    """A file that is there or is made, for writing at its end.
+
+    Raises:
+        OSError: that names `path`, where it is a link or no regular file, or cannot be opened.
+
+    """
+    refuse_link(path)
+    return _regular(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | _OPEN, 0o666), path, "ab")
+
+
+def own_folder(path: Path) -> Path:
+    """The folder, made where there is none.
+
+    Raises:
+        OSError: that names `path`, where it is a link or no folder, or cannot be made.
+
+    """
+    refuse_link(path)
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def refuse_links(folder: Path, pattern: str) -> None:
+    """OSError that names it, where a file of that pattern is a link: another program writes there under such names."""
+    for path in folder.glob(pattern):
+        refuse_link(path)
+
+
+def refuse_link(path: Path) -> None:
+    """OSError that names the path, where it is one."""
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "It is a symbolic link, and nothing is written through one: remove it", str(path))
 
 
 @contextmanager
@@ -23,7 +116,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     """
     temporary = path.with_name(f".{path.name}.part")
-    with _naming(path), _alone(temporary, lambda: temporary.open("wb").close()), temporary.open("wb") as file:
+    with _naming(path), _alone(temporary, lambda: created(temporary).close()), _made(temporary) as file:
         try:
             yield file
             file.flush()
@@ -50,7 +143,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         for file in new.iterdir():
             with file.open("rb") as written:
                 os.fsync(written.fileno())
-        if path.exists():
+        if os.path.lexists(path):
             path.rename(parts / "old")
         new.rename(path)
 
@@ -61,14 +154,19 @@ def folder_beside(path: Path) -> Iterator[Path]:
     folder = path.with_name(f".{path.name}.parts")
 
     def make() -> None:
-        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+        _clear(folder)  # of a process that was killed
         folder.mkdir()
 
     with _alone(folder, make):
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            _clear(folder)
+
+
+def _made(path: Path) -> BinaryIO:
+    """A file of ours that is there, for writing."""
+    return open(os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "wb")
 
 
 @contextmanager
@@ -124,6 +222,13 @@ def _is_held(part: Path) -> bool:
     finally:
         os.close(lock)
     return False
+
+
+def _clear(path: Path) -> None:
+    """Remove a folder with all that it holds; of a link, the link."""
+    if path.is_symlink():
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

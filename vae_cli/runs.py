@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vae_cli import __version__
 from vae_cli.data.published import fetch_as_ours
 from vae_cli.errors import ConfigError, InUseError
-from vae_cli.files import replacing
+from vae_cli.files import read_text, replacing
 from vae_cli.forms import shown
 from vae_cli.leaves import SafeLoader
 from vae_cli.records import METRICS, RECORDED, STATUS
@@ -65,7 +65,7 @@ class RunDirectory:
     def in_use(self) -> bool:
         """Whether a process works in it now."""
         try:
-            lock = os.open(self.path / ".lock", os.O_RDONLY)
+            lock = os.open(self.path / ".lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
             return False
         try:
@@ -222,14 +222,13 @@ def _set_throughout(node: DictConfig, name: str, value: Any) -> None:
 
 
 _LONGEST = 2**20  # bytes of a config; ours have 10,000
+_LONGEST_RECORD = 2**24  # bytes of what a run finds; one of ours that was judged by everything has 20,000
 _DEEPEST = 100  # nodes within each other; ours have 6. The fast loader would end the process at some 10,000
 
 
 def _read_plain(path: Path) -> Any:
     """YAML as we write it: short, and with no node that stands for another, a few of which can be billions."""
-    if path.stat().st_size > _LONGEST:
-        raise ValueError(f"it has {path.stat().st_size} bytes")
-    text = path.read_text()
+    text = read_text(path, _LONGEST)
     depth = 0
     for event in yaml.parse(text, SafeLoader):
         if isinstance(event, yaml.AliasEvent):
@@ -242,7 +241,7 @@ def _read_plain(path: Path) -> Any:
 
 def _read_record(path: Path) -> dict[str, Any]:
     """A file of JSON in its form; ValueError that names the first difference."""
-    content = json.loads(path.read_text())
+    content = json.loads(read_text(path, _LONGEST_RECORD))
     _FORMS[path.name](content, "")
     return content
 

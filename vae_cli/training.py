@@ -1,5 +1,6 @@
 """One training run, from a config and an empty folder to figures; or from an interrupted run onwards."""
 
+import io
 import logging
 import sys
 import warnings
@@ -14,7 +15,6 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
-from rich.console import Console
 
 from vae_cli.accelerator import accelerator_of
 from vae_cli.advice import collapsed, diverged, unfinished
@@ -38,14 +38,17 @@ from vae_cli.callbacks.scalars import Scalars
 from vae_cli.callbacks.session import Hyperparameters, end_session, start_session
 from vae_cli.callbacks.tensorboard import TensorBoard, told_once
 from vae_cli.compilation import compile_networks
+from vae_cli.consoles import console
 from vae_cli.data.described import describe
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError, TrainingError
 from vae_cli.experiment import Experiment
+from vae_cli.files import appended
 from vae_cli.loading import weights_of
 from vae_cli.loop import StepLoop
 from vae_cli.precision import MixedInNetworks, set_float32_precision
 from vae_cli.runs import RunDirectory, resolved
+from vae_cli.telling import clean, warn
 
 log = logging.getLogger("vae_cli")
 
@@ -236,7 +239,7 @@ class _Run:
         for text in texts:
             log.warning("warning: %s", text)
             if self.writes:
-                print(f"warning: {text}", file=sys.stderr)
+                warn(f"warning: {text}")
 
     def _last_step(self) -> int:
         """Of the budget, which limits epochs, steps or both."""
@@ -248,7 +251,7 @@ class _Run:
     def _log_file(self) -> Iterator[None]:
         """What `vae_cli` logs goes to train.log while inside."""
         handler = _LogFile(self._directory.path / "train.log") if self.writes else logging.NullHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        handler.setFormatter(_Line("%(asctime)s %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False
@@ -283,8 +286,19 @@ def _stopped_by(error: OSError, directory: RunDirectory) -> TrainingError:
     )
 
 
+class _Line(logging.Formatter):
+    """A record as one line that a terminal may show."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's own name)
+        """The message, without a traceback."""
+        return clean(super().formatMessage(record))
+
+
 class _LogFile(logging.FileHandler):
-    """Raises what other handlers print with a traceback."""
+    """At the end of a file that is no link; raises what other handlers print with a traceback."""
+
+    def _open(self) -> io.TextIOWrapper:
+        return io.TextIOWrapper(appended(Path(self.baseFilename)), write_through=True)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's own name)
         """Called where an error is being handled."""
@@ -304,7 +318,7 @@ def _trainer(
     if logs.pictures_every_n_epochs:
         callbacks += [Pictures(directory.images, logs.pictures_every_n_epochs), Codes(directory.path, directory.images)]
     if _is_first_process() and (logs.progress == "always" or (logs.progress == "auto" and _on_a_terminal())):
-        callbacks.append(ProgressBar(Console(stderr=True), settings.max_steps))
+        callbacks.append(ProgressBar(console(), settings.max_steps))
     callbacks.append(
         Checkpoints(directory.checkpoints, logs.checkpoint_every_n_steps, settings.max_steps, interruption)
     )

@@ -24,7 +24,7 @@ from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.data.loader import Loader
 from vae_cli.errors import ConfigError
 from vae_cli.experiment import MONITOR, Experiment
-from vae_cli.files import replacing
+from vae_cli.files import opened, own_folder, replacing
 
 
 class Interrupted(Exception):  # noqa: N818 (not an error: somebody asked)
@@ -167,6 +167,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ConfigError: where the file is damaged.
     """
     try:
+        opened(path).close()  # a pipe in its place would never end
         content = stored.plain(torch.load(path, weights_only=True, map_location="cpu", mmap=True))
     except Exception as error:  # damaged files raise errors of every type
         raise _damaged(path, "it cannot be read") from error
@@ -186,7 +187,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Whole, or not at all."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        own_folder(Path(path).parent)
         with replacing(Path(path)) as file:
             torch.save(checkpoint, file)
 

@@ -15,6 +15,7 @@ from vae_cli.callbacks.pictures import save_png
 from vae_cli.callbacks.projector import write_projector
 from vae_cli.callbacks.scatter import Cloud, scatter
 from vae_cli.callbacks.tensorboard import tensorboard_of
+from vae_cli.files import own_folder
 from vae_cli.types import Batch, Spec
 
 _TAG = "scatter/val"  # the first groups are open in TensorBoard, by name: these stay reconstructions and samples
@@ -38,7 +39,7 @@ class Codes(Callback):
             ((name, latent),) = found.items()
             batch = data.val.peek(rows)
         picture = scatter(cloud(name, latent, batch.y, experiment.objective.bounds))
-        self._images.mkdir(exist_ok=True)
+        own_folder(self._images)
         tensorboard_of(trainer.logger).experiment.add_image(_TAG, picture, trainer.global_step)
         save_png(picture, self._images / "latents.png")
         images = batch.x if is_image(data.spec.shape) else None

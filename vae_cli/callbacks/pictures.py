@@ -12,7 +12,7 @@ from vae_cli.callbacks.latents import kl_per_dimension
 from vae_cli.callbacks.looking import looking
 from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.experiment import Experiment
-from vae_cli.files import replacing
+from vae_cli.files import own_folder, replacing
 from vae_cli.inference.traverse import along
 from vae_cli.types import Batch, Prior, Spec
 
@@ -59,7 +59,7 @@ class Pictures(Callback):
                 return
             columns = columns_for(data.spec)
             pictures = draw(module, data.examples(columns * _ROWS // 2), columns)
-        self._directory.mkdir(exist_ok=True)
+        own_folder(self._directory)
         for name, picture in pictures.items():
             tensorboard_of(trainer.logger).experiment.add_image(
                 _TAGS.get(name, f"samples/{name}"), picture, trainer.global_step

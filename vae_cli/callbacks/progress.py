@@ -5,8 +5,9 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn, TimeRemainingColumn
 
+from vae_cli.consoles import Words
 from vae_cli.experiment import Experiment
 
 _REFRESH_STEPS = 50
@@ -18,11 +19,11 @@ class ProgressBar(Callback):
     def __init__(self, console: Console, max_steps: int) -> None:
         self._max_steps = max_steps
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            Words("{task.description}"),
             BarColumn(),
-            TextColumn("{task.fields[figures]}"),
+            Words("{task.fields[figures]}"),
             TimeElapsedColumn(),
-            TextColumn("left"),
+            Words("left"),
             TimeRemainingColumn(),
             console=console,
             transient=True,

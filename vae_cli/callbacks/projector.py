@@ -18,7 +18,8 @@ from torch.nn import functional as F  # noqa: N812 (torch's own abbreviation)
 
 from vae_cli.callbacks.grid import laid_out
 from vae_cli.callbacks.pictures import save_png
-from vae_cli.files import replacing
+from vae_cli.files import own_folder, replacing
+from vae_cli.telling import clean
 
 _FOLDER = "projector"
 _FEWEST_DIMENSIONS = 3
@@ -33,8 +34,7 @@ def write_projector(
     Zeros fill up what three dimensions lack: of fewer, the projector shows nothing at all.
     """
     points = F.pad(points, (0, max(0, _FEWEST_DIMENSIONS - points.shape[1])))
-    folder = run / _FOLDER
-    folder.mkdir(exist_ok=True)
+    folder = own_folder(run / _FOLDER)
     protocol: Any = projector_config_pb2  # generated at run time, so that no type checker sees what is in it
     config = protocol.ProjectorConfig()
     entry = config.embeddings.add(tensor_name=name, tensor_shape=points.shape)
@@ -73,4 +73,4 @@ def _header(known: Mapping[str, Sequence[int]]) -> list[list[str]]:
 
 def _write_table(path: Path, rows: Iterable[Iterable[object]]) -> None:
     with replacing(path) as file:
-        file.writelines(("\t".join(map(str, row)) + "\n").encode() for row in rows)
+        file.writelines(("\t".join(clean(str(cell)) for cell in row) + "\n").encode() for row in rows)

@@ -15,7 +15,7 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from vae_cli.canvas import blank, own_style
+from vae_cli.canvas import as_written, blank, own_style
 
 Colour = tuple[float, float, float, float]
 
@@ -45,11 +45,11 @@ def scatter(cloud: Cloud) -> Tensor:
 def _drawn(cloud: Cloud) -> Tensor:
     title = f"means of q(z | x) for {len(cloud.points)} validation examples{_prior(cloud)}"
     figure, axes = blank(_INCHES, title)
-    axes.set_xlabel(cloud.axes[0])
+    axes.set_xlabel(as_written(cloud.axes[0]))
     if len(cloud.axes) == 1:
         _line(axes, cloud)
     else:
-        axes.set_ylabel(cloud.axes[1])
+        axes.set_ylabel(as_written(cloud.axes[1]))
         _plane(axes, cloud)
     _say_colours(figure, axes, cloud.labels)
     canvas = figure.canvas

@@ -4,6 +4,7 @@ Only the start and the end of a session are written, and no experiment summary: 
 hyper-parameters of all runs beside each other, and takes every scalar as a metric (no `hp_metric`).
 """
 
+import re
 import time
 from typing import Any
 
@@ -13,14 +14,22 @@ from tensorboard.plugins.hparams.metadata import PLUGIN_DATA_VERSION, PLUGIN_NAM
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from vae_cli.telling import clean
+
 Hyperparameters = dict[str, bool | str | float | int]
 
 
 def start_session(writer: SummaryWriter, hyperparameters: Hyperparameters, config: str) -> None:
     """Hyper-parameters, and the resolved config as text."""
-    _, start, _ = hparams(hyperparameters, {})
+    _, start, _ = hparams({clean(key): _seen(value) for key, value in hyperparameters.items()}, {})
     _write(writer, start)
-    writer.add_text("config", f"```yaml\n{config}```")
+    lines = [clean(line) for line in config.split("\n")]
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", config)), default=0))  # longer than any within
+    writer.add_text("config", "\n".join([f"{fence}yaml", *lines]) + fence)
+
+
+def _seen(value: bool | str | float | int) -> bool | str | float | int:
+    return clean(value) if isinstance(value, str) else value
 
 
 def end_session(writer: SummaryWriter) -> None:

@@ -17,6 +17,10 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.loggers.logger import Logger
 from torch.utils.tensorboard import SummaryWriter
 
+from vae_cli.files import refuse_links
+
+_EVENTS = "events.out.tfevents.*"  # files
+
 
 class TensorBoard(Logger):
     """Writes to `directory`; events at `purge_step` or later that lie there already are void."""
@@ -42,7 +46,7 @@ class TensorBoard(Logger):
         """The writer, opened when first used."""
         if self._writer is None:
             _let_the_clock_pass(self._directory)
-            self._writer = SummaryWriter(str(self._directory), purge_step=self._purge_step)
+            self._writer = writer_in(self._directory, purge_step=self._purge_step)
         return self._writer
 
     @rank_zero_only
@@ -71,6 +75,17 @@ class TensorBoard(Logger):
         """Close the file."""
         if self._writer is not None:
             self._writer.close()
+
+
+def writer_in(directory: Path, purge_step: int | None = None, suffix: str = "") -> SummaryWriter:
+    """A writer with an event file of its own, whose name (time, host, process) TensorBoard makes.
+
+    Raises:
+        OSError: where an event file there is a link, of which one may have the name to come.
+
+    """
+    refuse_links(directory, _EVENTS)
+    return SummaryWriter(str(directory), purge_step=purge_step, filename_suffix=suffix)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from vae_cli.cli.finished import ComputingConfig, run_finished, the_run
 from vae_cli.cli.looping import shown
 from vae_cli.errors import ConfigError
+from vae_cli.telling import say
 
 _SPLITS = ("all", "train", "val", "test")
 _SUFFIXES = (".npz", ".parquet")
@@ -40,7 +41,7 @@ def _encode(config: DictConfig) -> int:
 
     with shown(config.progress) as progress:
         for line in encode(directory, config, out, progress):
-            print(line, flush=True)
+            say(line)
     return 0
 
 

@@ -16,6 +16,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from vae_cli.cli.choices import groups, typed_choices
 from vae_cli.errors import ConfigError, TrainingError, is_out_of_memory
+from vae_cli.telling import warn
 
 _LAUNCHERS = {
     "joblib": "hydra-joblib-launcher",
@@ -59,7 +60,7 @@ def print_error(error: Exception, config_name: str) -> None:
     """One line on standard error, from the first of several processes."""
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return
-    print(f"error: {' '.join(explain(error, config_name).split())}", file=sys.stderr)
+    warn(f"error: {' '.join(explain(error, config_name).split())}")
 
 
 def explain(error: Exception, config_name: str) -> str:

@@ -12,6 +12,7 @@ from vae_cli.cli.looping import shown
 from vae_cli.errors import ConfigError
 from vae_cli.progress import foretold
 from vae_cli.runs import RunDirectory
+from vae_cli.telling import say
 
 GROUPS = ("likelihood", "latents", "disentanglement", "clustering", "probes")
 
@@ -49,8 +50,4 @@ def _judge(directory: RunDirectory, config: DictConfig) -> None:
     from vae_cli.evaluation.judging import Voice, judge
 
     with shown(config.progress) as progress:
-        judge(directory, config, foretold(progress, _say), Voice(partial(print, flush=True), _say))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+        judge(directory, config, foretold(progress, warn), Voice(say, warn))

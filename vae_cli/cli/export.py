@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from vae_cli.cli.finished import FinishedConfig, run_finished, the_run
 from vae_cli.errors import ConfigError
 from vae_cli.exporting.files import FILES
+from vae_cli.telling import say
 
 
 @dataclass
@@ -28,7 +29,7 @@ def _export(config: DictConfig) -> int:
     from vae_cli.exporting.export import export_run
 
     for line in export_run(directory, config, out):
-        print(line, flush=True)
+        say(line)
     return 0
 
 

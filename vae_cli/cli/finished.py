@@ -16,6 +16,7 @@ from vae_cli.errors import ConfigError, TrainingError
 from vae_cli.listing.places import places
 from vae_cli.runs import RunDirectory
 from vae_cli.sweeps.folder import state_of
+from vae_cli.telling import say
 
 _OF_HYDRA = ("hydra.searchpath",)
 _PRECISIONS = ("32-true", "bf16-mixed")
@@ -103,7 +104,7 @@ def _runs_at(folder: Path) -> list[RunDirectory]:
 
 
 def _one_of_many(run: RunDirectory, config: DictConfig, work: Callable[[RunDirectory, DictConfig], None]) -> int:
-    print(f"== {run.path} ==", flush=True)
+    say(f"== {run.path} ==")
     try:
         work(run, config)
     except (ConfigError, TrainingError) as error:

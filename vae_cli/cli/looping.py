@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+from vae_cli.consoles import Words, console
 
 
 @contextmanager
@@ -14,13 +15,13 @@ def shown(progress: str) -> Iterator[Callable[[Iterable[Any], str, int], Iterato
     """What wraps a loop: (things, title, how many) -> things; `progress` is always, never, or auto: on a terminal."""
     seen = progress == "always" or (progress == "auto" and sys.stderr is not None and sys.stderr.isatty())
     columns = (
-        TextColumn("{task.description}"),
+        Words("{task.description}"),
         BarColumn(),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        Words("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not seen) as display:
+    with Progress(*columns, console=console(), transient=True, disable=not seen) as display:
 
         def wrap(things: Iterable[Any], title: str, total: int) -> Iterator[Any]:
             task = display.add_task(title, total=total)

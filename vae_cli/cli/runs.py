@@ -13,6 +13,7 @@ from vae_cli.errors import ConfigError
 from vae_cli.listing.differing import ALWAYS_SHOWN, differing
 from vae_cli.listing.places import places
 from vae_cli.listing.record import Record, record
+from vae_cli.listing.remembered import records
 from vae_cli.listing.rows import (
     default_columns,
     default_tags,
@@ -23,7 +24,8 @@ from vae_cli.listing.rows import (
     tags_of,
 )
 from vae_cli.listing.where import by_age, conditions, holds, number, ordered, text
-from vae_cli.sweeps.table import Table, csv_text, markdown_rows, tally
+from vae_cli.sweeps.table import Table, csv_lines, markdown_rows, tally
+from vae_cli.telling import say, warn
 
 _MOST_NAMED = 20  # figures that an error lists
 
@@ -35,10 +37,10 @@ def main() -> None:
 
 def _command() -> int:
     request = read_request(sys.argv[1:])
-    everything = by_age([record(place) for place in places(request.folders)])
+    everything = by_age(records(list(places(request.folders)), record))
     found = _chosen(everything, request)
     if not found:
-        print(_why_none(everything, request), file=sys.stderr)
+        warn(_why_none(everything, request))
     elif "plot" in request.words:
         _plot(found, request)
     else:
@@ -92,12 +94,12 @@ def _show(records: Sequence[Record], request: Request) -> None:
     rows = _grouped(records, request, tags) if "over" in request.words else _single(records, request, tags)
     kind, words = request.words.get("format", "text"), readable(rows, known)
     if kind == "csv":
-        print(csv_text(_plain(rows)), end="")
+        say(*csv_lines(_plain(rows)))
     elif kind == "markdown":
-        print("\n".join([_summary(records), "", *markdown_rows(words)]))
+        say(_summary(records), "", *markdown_rows(words))
     else:
         print_table(words, [column for row in rows[:1] for column in row if _is_of_numbers(rows, column)], tags[:1])
-        print(_summary(records))
+        say(_summary(records))
 
 
 def _single(records: Sequence[Record], request: Request, tags: Sequence[str]) -> Table:
@@ -115,7 +117,7 @@ def _grouped(records: Sequence[Record], request: Request, tags: Sequence[str]) -
     over = [_known(key, f"over={key}", records) for key in request.list_of("over")]
     for one in records:
         if not one.config:
-            print(f"{one.place.path}: {one.state}: {one.reason}", file=sys.stderr)
+            warn(f"{one.place.path}: {one.state}: {one.reason}")
     keys = [key for key in differing(records) if key not in over]
     rows = group_table(records, over, keys, tags)
     columns = list(rows[0]) if rows else []
@@ -160,7 +162,7 @@ def _plot(records: Sequence[Record], request: Request) -> None:
     drawn = chart(records, axes, over, _title(records, request))
     save_chart(drawn, Path(request.words["plot"]))
     left_out = f"; {len(records) - drawn.runs} have not both" if drawn.runs < len(records) else ""
-    print(f"{request.words['plot']}: {axes.y} against {axes.x}, {drawn.runs} runs{left_out}")
+    say(f"{request.words['plot']}: {axes.y} against {axes.x}, {drawn.runs} runs{left_out}")
 
 
 def _title(records: Sequence[Record], request: Request) -> str:

@@ -2,14 +2,16 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich import box
-from rich.console import Console
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-_UNBOUNDED = 10**6  # columns of a file
+from vae_cli.consoles import console
+from vae_cli.telling import say
+
 _NEVER_LEFT_OUT = ("run", "status", "reason")
 _FOLDED = ("run", "reason")  # at this width, where there is no room for them
 _FOLD = 32
@@ -29,18 +31,17 @@ def print_table(rows: Sequence[Mapping[str, str]], numbers: Sequence[str], kept:
     """
     if not rows:
         return
-    console = Console(file=sys.stdout, highlight=False)
-    columns = list(rows[0])
-    if not console.is_terminal:
-        Console(file=sys.stdout, width=_UNBOUNDED, highlight=False).print(_table(rows, columns, numbers, None))
+    terminal, columns = console(sys.stdout), list(rows[0])
+    if not terminal.is_terminal:
+        say(*_plain(rows, columns, numbers))
         return
     folder, rows = _below(rows)
-    shown = fitting(rows, console.width, kept)
-    console.print(_table(rows, shown, numbers, box.SIMPLE_HEAD))
+    shown = fitting(rows, terminal.width, kept)
+    terminal.print(_table(rows, shown, numbers))
     if folder:
-        console.print(Text(f"below {folder}", "dim"), soft_wrap=True)
+        terminal.print(Text(f"below {folder}", "dim"), soft_wrap=True)
     if left_out := [column for column in columns if column not in shown]:
-        console.print(Text(f"no room for {', '.join(left_out)}: choose with columns=, or format=csv", "dim"))
+        terminal.print(Text(f"no room for {', '.join(left_out)}: choose with columns=, or format=csv", "dim"))
 
 
 def fitting(rows: Sequence[Mapping[str, str]], width: int, kept: Sequence[str]) -> list[str]:
@@ -68,11 +69,22 @@ def _needed(rows: Sequence[Mapping[str, str]], column: str) -> int:
     return min(width, _FOLD) if column in _FOLDED else width
 
 
-def _table(
-    rows: Sequence[Mapping[str, str]], columns: Sequence[str], numbers: Sequence[str], lines: box.Box | None
-) -> Table:
-    gap = _GAP if lines is None else _GAP - 1  # lines take a place between columns too
-    table = Table(box=lines, header_style="bold", show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
+def _plain(rows: Sequence[Mapping[str, str]], columns: Sequence[str], numbers: Sequence[str]) -> Iterator[str]:
+    """The lines of the whole table, under its header."""
+    gap, filled = " " * _GAP, []
+    for column in columns:
+        cells = [column, *(row[column] for row in rows)]
+        widths = [len(cell) if cell.isascii() else cell_len(cell) for cell in cells]
+        pads = [" " * (max(widths) - width) for width in widths]
+        right = column in numbers
+        filled.append([pad + cell if right else cell + pad for cell, pad in zip(cells, pads, strict=True)])
+    yield from (gap.join(cells).rstrip() for cells in zip(*filled, strict=True))
+
+
+def _table(rows: Sequence[Mapping[str, str]], columns: Sequence[str], numbers: Sequence[str]) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0)
+    )  # lines take a place between columns too
     for column in columns:
         right = "right" if column in numbers else "left"
         table.add_column(Text(column), justify=right, no_wrap=column not in _FOLDED, overflow="fold")

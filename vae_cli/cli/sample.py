@@ -12,6 +12,7 @@ from vae_cli.cli.finished import ComputingConfig, for_every_run, run_finished
 from vae_cli.cli.looping import shown
 from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory
+from vae_cli.telling import say
 
 # Each kind, with the root keys that it reads besides those of every command.
 KINDS = {
@@ -75,4 +76,4 @@ def _make(directory: RunDirectory, config: DictConfig) -> None:
 
     with shown(config.progress) as progress:
         for line in make(directory, config, progress):
-            print(line, flush=True)
+            say(line)

@@ -5,11 +5,12 @@ import threading
 from collections.abc import Sequence
 from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
+from vae_cli.consoles import Words, console
 from vae_cli.sweeps.folder import Job, SweepFolder
 from vae_cli.sweeps.summary import Result, best, counted, ranking, results
+from vae_cli.telling import say
 
 _LOOK = 0.5  # seconds between two looks
 _ENDS = ("finished", "failed", "interrupted")
@@ -31,13 +32,13 @@ class Display:
         self._out, self._over = sys.stdout, threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            Words("{task.description}"),
             BarColumn(),
-            TextColumn("{task.fields[best]}"),
+            Words("{task.fields[best]}"),
             TimeElapsedColumn(),
-            TextColumn("left"),
+            Words("left"),
             TimeRemainingColumn(),
-            console=Console(file=sys.stderr),
+            console=console(sys.stderr),
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
             disable=not sys.stderr.isatty(),
@@ -70,7 +71,7 @@ class Display:
         ended = [one for one in results(self._folder, moved) if one.state in _ENDS]
         for one in ended:
             self._waiting.remove(one.job)
-            print(line(one), file=self._out, flush=True)
+            say(line(one), to=self._out)
         if ended or not self._progress.disable:
             found = results(self._folder, self._jobs)
             self._progress.update(

@@ -1,5 +1,6 @@
 """One job of a sweep, in whichever process it runs: begun, continued or left alone; what becomes of it is recorded."""
 
+import io
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from omegaconf import DictConfig
 from vae_cli.cli.continuing import continued_in_sweep
 from vae_cli.cli.errors import explain, is_users
 from vae_cli.errors import InUseError
+from vae_cli.files import appended
 from vae_cli.runs import RunDirectory
 from vae_cli.sweeps.devices import take_device, visible_devices
 from vae_cli.sweeps.folder import SweepFolder, is_spent, state_of
@@ -109,7 +111,7 @@ def _claimed(directory: RunDirectory) -> Iterator[bool]:
 def _output_to(directory: RunDirectory) -> Iterator[None]:
     """What a job would print goes to output.txt, kept where there is something in it."""
     path = directory.path / "output.txt"
-    with path.open("a", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
+    with io.TextIOWrapper(appended(path), line_buffering=True) as file, redirect_stdout(file), redirect_stderr(file):
         yield
     if path.stat().st_size == 0:
         path.unlink()

@@ -34,9 +34,11 @@ from vae_cli.cli.recorded import OF_THE_COMMAND, check_recorded
 from vae_cli.cli.sweep_display import Display, named_best
 from vae_cli.cli.sweep_job import calls_of_this_process
 from vae_cli.errors import ConfigError
+from vae_cli.files import own_folder, refuse_link
 from vae_cli.sweeps import identity
 from vae_cli.sweeps.folder import Job, SweepFolder, is_spent, state_of
 from vae_cli.sweeps.summary import Result, counted, results, write_summary
+from vae_cli.telling import say, warn
 
 _MOST_JOBS = 10_000
 _typed: list[str] = []  # the command line's arguments
@@ -75,6 +77,8 @@ def sweep(context: HydraContext, task: TaskFunction, master: DictConfig) -> None
     _record(folder, asked)
     jobs = [one.job for one in asked]
     to_do = [one for one in asked if _is_to_do(folder, one, retry)]
+    for one in to_do:
+        refuse_link(folder.run(one.job).path)
     call = uuid.uuid4().hex
     calls_of_this_process.add(call)
     folder.forget_old_stops()
@@ -95,7 +99,7 @@ def sweep(context: HydraContext, task: TaskFunction, master: DictConfig) -> None
     _report(folder, found)
     if broken is not None:
         choice = master.hydra.runtime.choices["hydra/launcher"]
-        print(f"error: hydra/launcher={choice} broke: {' '.join(broken.split())}", file=sys.stderr)
+        warn(f"error: hydra/launcher={choice} broke: {' '.join(broken.split())}")
     unfinished = any(result.state not in ("finished", "running") for result in found)
     status = 128 + stopped if stopped is not None else int(unfinished or broken is not None)
 
@@ -138,7 +142,7 @@ def _spaces(words: list[str], master: DictConfig, context: HydraContext) -> Iter
     parser = OverridesParser.create(config_loader=context.config_loader)
     settings, asked = master.hydra.sweeper, parser.parse_overrides(words)
     for name, what in settings.missing.items():
-        print(f"left out: {what}; there is no model={name}", file=sys.stderr)
+        warn(f"left out: {what}; there is no model={name}")
     common = [f"{key}={values}" for key, values in settings.params.items()]
     if not settings.models:
         yield parser.parse_overrides([*common, *words])
@@ -262,7 +266,7 @@ def _record(folder: SweepFolder, asked: Sequence[_Asked]) -> None:
     for one in asked:
         if one.refusal is not None:
             run = folder.run(one.job)
-            run.path.mkdir(exist_ok=True)
+            own_folder(run.path)
             run.write_status("failed", 0, one.refusal)
 
 
@@ -358,26 +362,22 @@ def _listening(folder: SweepFolder, call: str) -> Iterator[None]:
 def _report(folder: SweepFolder, found: Sequence[Result]) -> None:
     """The last lines: how many, the best, where; then every job that failed, and how to run it again."""
     place = os.path.relpath(folder.path)
-    print(f"{'jobs':<20} {counted(found)}")
+    say(f"{'jobs':<20} {counted(found)}")
     if (winner := named_best(found)) is not None:
-        print(f"{'best':<20} {winner}")
-    print(f"{'summary':<20} {place}/summary.md")
-    print(f"{'look at it':<20} tensorboard --logdir {place}")
-    sys.stdout.flush()
+        say(f"{'best':<20} {winner}")
+    say(f"{'summary':<20} {place}/summary.md")
+    say(f"{'look at it':<20} tensorboard --logdir {place}")
     for result in found:
         if result.state in ("failed", "killed", "damaged"):
             reason = result.reason or "the process ended without a word (was it killed, or out of memory?)"
             again = shlex.join(_again(folder, result.job, place))
-            print(f"error: {result.job.name} {result.state}: {reason}; again: {again}", file=sys.stderr)
+            warn(f"error: {result.job.name} {result.state}: {reason}; again: {again}")
     states = [result.state for result in found]
     if "failed" in states:
-        print(
-            "all that failed again:",
-            shlex.join(["vae-train", "-m", f"sweep={place}", "retry=failed", *_trust()]),
-            file=sys.stderr,
-        )
+        again = shlex.join(["vae-train", "-m", f"sweep={place}", "retry=failed", *_trust()])
+        warn(f"all that failed again: {again}")
     if {"killed", "interrupted", "waiting", "damaged"} & set(states):
-        print("to go on:", shlex.join(["vae-train", "-m", f"sweep={place}", *_trust()]), file=sys.stderr)
+        warn(f"to go on: {shlex.join(['vae-train', '-m', f'sweep={place}', *_trust()])}")
 
 
 def _again(folder: SweepFolder, job: Job, place: str) -> list[str]:

@@ -24,6 +24,7 @@ from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory
 from vae_cli.sweeps.folder import SweepFolder
 from vae_cli.sweeps.summary import write_summary
+from vae_cli.telling import say
 
 if TYPE_CHECKING:
     from vae_cli.training import Outcome
@@ -125,7 +126,7 @@ def _report(outcome: "Outcome") -> None:
     place = os.path.relpath(outcome.directory, _folder)
     try:
         for line in _last_lines(outcome, place):
-            print(line, flush=True)
+            say(line)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -13,6 +13,7 @@ from vae_cli.data.base import Examples, Rows, Source, factors_of, fraction_split
 from vae_cli.data.npy import as_read, check_finite, open_npy
 from vae_cli.data.streamed import all_of
 from vae_cli.errors import ConfigError
+from vae_cli.files import opened
 from vae_cli.types import Binary, Support
 
 
@@ -80,12 +81,12 @@ def _read(place: Path, mapped: bool) -> dict[str, np.ndarray]:
 
 
 def _read_file(name: str, file: Path) -> dict[str, np.ndarray]:
-    with _readable(file), file.open("rb") as opened:
-        start = opened.read(6)
-        opened.seek(0)
+    with _readable(file), opened(file) as content_of:
+        start = content_of.read(6)
+        content_of.seek(0)
         if not start.startswith((b"\x93NUMPY", b"PK")):
             raise ValueError("it is neither, save the array with np.save")
-        content = np.load(opened, allow_pickle=False)
+        content = np.load(content_of, allow_pickle=False)
         if isinstance(content, np.ndarray):
             return {name: content}
         if other := sorted({*content.files} - {*_NAMES}):

@@ -1,5 +1,6 @@
 """What data says of itself as plain values, so that a finished run can be used where its data is not; and in words."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ VALUES: dict[type, str] = {
     Real: "real numbers",
     UnitSphere: "points on the unit sphere",
 }  # of each support, in words
+
+_MOST = 2**28  # numbers of an example; no model of more could be trained
 
 
 def in_words(support: Support) -> str:
@@ -48,6 +51,9 @@ def described(record: Mapping[str, Any]) -> Spec:
 
     """
     shape, condition = record["shape"], record["condition"]
+    for sizes in (shape, condition or []):
+        if not all(isinstance(size, int) and size > 0 for size in sizes) or math.prod(sizes) > _MOST:
+            raise ValueError(f"{sizes} is the shape of no example")
     return Spec(
         Size(shape),
         _support(record["support"], record["levels"]),

@@ -3,11 +3,9 @@
 import contextlib
 import hashlib
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.request import (
     HTTPDefaultErrorHandler,
@@ -23,9 +21,12 @@ from urllib.request import (
 )
 
 from filelock import FileLock
-from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+from vae_cli.consoles import console
+from vae_cli.files import appended, created, opened
+from vae_cli.telling import warn
 
 _SCHEMES = ("http", "https")  # of mirrors, and of where they lead on to: no file of this machine, no other protocol
 _TIMEOUT = 30  # seconds without a sign of life
@@ -144,15 +145,9 @@ def _opener() -> OpenerDirector:
     return opener
 
 
-def _opened_for_writing(part: Path, done: int) -> BinaryIO:
-    """Behind what is done, else anew; a link that stands there is not written through."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | (os.O_APPEND if done else os.O_TRUNC)
-    return os.fdopen(os.open(part, flags, 0o666), "ab" if done else "wb")
-
-
 def _append(response: HTTPResponse, part: Path, done: int, shown: "_Shown") -> int:
     """Write what comes behind the first `done` bytes, to the disk; the size of the part, which is gone if empty."""
-    with _opened_for_writing(part, done) as file:
+    with appended(part) if done else created(part) as file:
         for block in _blocks(response):
             file.write(block)
             shown.advance(len(block))
@@ -177,7 +172,7 @@ def _blocks(response: HTTPResponse) -> Iterator[bytes]:
 
 
 def _checksum(path: Path, algorithm: str) -> str:
-    with path.open("rb") as file:
+    with opened(path) as file:
         return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
 
 
@@ -187,8 +182,8 @@ class _Shown:
     def __init__(self, name: str) -> None:
         self._name, self._task = name, None
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-        console = Console(stderr=True)
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        terminal = console()
+        self._bar = Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal)
 
     def __enter__(self) -> "_Shown":
         self._bar.start()
@@ -200,7 +195,7 @@ class _Shown:
     def begin(self, done: int, total: int | None) -> None:
         """A transfer begins behind the first `done` bytes."""
         if self._task is None:
-            print(f"fetching {self._name}{'' if total is None else f', {decimal(total)}'}", file=sys.stderr)
+            warn(f"fetching {self._name}{'' if total is None else f', {decimal(total)}'}")
             self._task = self._bar.add_task(self._name)
         self._bar.update(self._task, completed=done, total=total)
 

@@ -11,6 +11,7 @@ from scipy.io.matlab import MatReadError
 from vae_cli.data.base import Rows, Source, random_split
 from vae_cli.data.folder import DataFolder
 from vae_cli.data.numpy_files import damaged, read_npy
+from vae_cli.files import opened
 from vae_cli.types import Levels
 
 _HEIGHT, _WIDTH = 28, 20
@@ -31,6 +32,7 @@ def frey_faces(*, folder: DataFolder, faces: Sequence[str], val: int, test: int)
 
 def _read_mat(path: Path) -> np.ndarray:
     try:
-        return loadmat(path)["ff"].T
+        with opened(path) as file:
+            return loadmat(file)["ff"].T
     except (OSError, EOFError, ValueError, KeyError, TypeError, MatReadError) as error:
         raise damaged(path, error) from error

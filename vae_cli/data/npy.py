@@ -12,6 +12,7 @@ from torch import Size
 from vae_cli.data.base import support_of
 from vae_cli.data.streamed import Store
 from vae_cli.errors import ConfigError, TrainingError
+from vae_cli.files import opened
 from vae_cli.types import Binary, Levels, Real, Support, UnitInterval
 
 _CHUNK = 2**22  # bytes read at once where all are wanted
@@ -38,7 +39,7 @@ class Npy(Store):
         runs = pairwise([0, *np.flatnonzero(np.diff(index) != 1) + 1, len(index)])
         size = rows[0].nbytes
         try:
-            with self.path.open("rb") as file:
+            with opened(self.path) as file:
                 for first, end in runs:
                     file.seek(self.offset + int(index[first]) * size)
                     if file.readinto(rows[first:end].data) != (end - first) * size:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vae_cli.errors import ConfigError
+from vae_cli.files import opened
 
 
 def read_npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:
@@ -18,7 +19,7 @@ def read_npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:
 
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with opened(path) as file, np.load(file, allow_pickle=False) as content:
             return [content[name] for name in names]
     except (OSError, EOFError, ValueError, KeyError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise damaged(path, error) from error
@@ -32,7 +33,7 @@ def read_npy(path: Path) -> np.ndarray:
 
     """
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             return np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, EOFError, ValueError, MemoryError) as error:
         raise damaged(path, error) from error

@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 from vae_cli.errors import ConfigError
+from vae_cli.files import opened
 
 _MOST = 2**28  # bytes unpacked; the largest of the published ones has 78,400,000
 
@@ -17,7 +18,7 @@ def unpacked(path: Path) -> bytes:
 
     """
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with opened(path) as packed, gzip.open(packed) if path.suffix == ".gz" else packed as file:
             content = file.read(_MOST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"{path} is damaged ({error}): fetch it again") from error

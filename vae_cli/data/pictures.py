@@ -17,6 +17,9 @@ from torch import Size
 
 from vae_cli.data.streamed import Store
 from vae_cli.errors import TrainingError
+from vae_cli.files import opened
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # what is another under such a name could start Ghostscript
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def decode(path: Path, shape: Size) -> np.ndarray:
     """
     channels, size, _ = shape
     try:
-        with Image.open(path) as image:
+        with opened(path) as file, Image.open(file, formats=FORMATS) as image:
             image.draft(None, (2 * size, 2 * size))  # a large JPEG need not be decoded in full
             upright = _bytes(ImageOps.exif_transpose(image)).convert("RGB" if channels == 3 else "L")
     except Exception as error:  # Pillow's decoders raise errors of every type for damaged files

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch.utils.tensorboard import SummaryWriter
 
 from vae_cli import __version__
+from vae_cli.callbacks.tensorboard import writer_in
 from vae_cli.evaluation.keeping import Keeping
 from vae_cli.evaluation.report import Finding, NotApplicable, Report
 from vae_cli.evaluation.subject import Subject
@@ -145,7 +145,7 @@ def _show(directory: RunDirectory, name: str, report: Report, step: int) -> None
     suffix = f".eval_{name}"
     for earlier in directory.path.glob(f"events.out.tfevents.*{suffix}"):
         earlier.unlink()
-    with SummaryWriter(str(directory.path), filename_suffix=suffix) as writer:
+    with writer_in(directory.path, suffix=suffix) as writer:
         for finding in report.findings:
             if math.isfinite(finding.value):
                 writer.add_scalar(f"eval/{name}/{finding.name}", finding.value, step)

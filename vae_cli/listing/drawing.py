@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from vae_cli.canvas import blank, own_style
+from vae_cli.canvas import as_written, blank, own_style
 from vae_cli.files import replacing
 from vae_cli.listing.chart import Chart, Cluster
 from vae_cli.listing.where import number, text
@@ -30,8 +30,8 @@ def save_chart(chart: Chart, path: Path) -> None:
 def figure_of(chart: Chart) -> Figure:
     """The figure: a point a run, means with bars, lines through the means."""
     figure, axes = blank(_INCHES, chart.title)
-    axes.set_xlabel(chart.x)
-    axes.set_ylabel(chart.y)
+    axes.set_xlabel(as_written(chart.x))
+    axes.set_ylabel(as_written(chart.y))
     colours = _palette(chart.labels)
     for line in chart.lines:
         if not chart.words:  # which have no order
@@ -41,7 +41,13 @@ def figure_of(chart: Chart) -> Figure:
     _mark_x(axes, chart)
     if chart.legend:
         marks = [Line2D([], [], color=colour, marker="o", linestyle="") for colour in colours.values()]
-        figure.legend(marks, list(colours), title=chart.legend, loc="outside right upper", frameon=False)
+        figure.legend(
+            marks,
+            list(map(as_written, colours)),
+            title=as_written(chart.legend),
+            loc="outside right upper",
+            frameon=False,
+        )
     return figure
 
 
@@ -71,7 +77,7 @@ def _palette(labels: list[str]) -> dict[str, Colour]:
 def _mark_x(axes: Axes, chart: Chart) -> None:
     """Words, or the values themselves where they are few, of a hyper-parameter."""
     if chart.words:
-        axes.set_xticks(list(chart.words), list(chart.words.values()))
+        axes.set_xticks(list(chart.words), list(map(as_written, chart.words.values())))
     if chart.logarithmic:
         axes.set_xscale("log")
         values = sorted({x for line in chart.lines for cluster in line for x in cluster.x})

@@ -1,4 +1,4 @@
-"""Where runs lie: every run directory in some folders and below, each once, whichever way links lead to it."""
+"""Where runs lie: every run directory in some folders and below, each once. No link leads out of them, or around."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -39,6 +39,6 @@ def places(folders: Sequence[Path]) -> Iterator[Place]:
 
 def _is_to_enter(entry: os.DirEntry[str]) -> bool:
     try:
-        return not entry.name.startswith(".") and entry.is_dir()
-    except OSError:  # a link that leads to itself
+        return not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+    except OSError:  # it is gone
         return False

@@ -9,6 +9,7 @@ from vae_cli.errors import ConfigError
 from vae_cli.listing.places import Place
 from vae_cli.runs import RunDirectory
 from vae_cli.sweeps.folder import state_of
+from vae_cli.telling import clean
 
 Value = str | float | int | bool | None
 
@@ -42,7 +43,7 @@ class Record:
     @cached_property
     def values(self) -> Mapping[str, Value]:
         """Everything by its key; what is said of the run before what its config says."""
-        said = {"run": str(self.place.path), "status": self.state, "reason": self.reason}
+        said = {"run": clean(str(self.place.path)), "status": self.state, "reason": self.reason}
         return {**self.config, **self.choices, **self.figures, **self.about, **said}
 
 
@@ -53,7 +54,7 @@ def record(place: Place) -> Record:
     try:
         return _read(place)
     except ConfigError as error:
-        return Record(place, DAMAGED, str(error).removeprefix(str(place.path)).lstrip("/ "))
+        return Record(place, DAMAGED, clean(str(error).removeprefix(str(place.path)).lstrip("/ ")))
     except OSError as error:
         return Record(place, DAMAGED, error.strerror or str(error))
 
@@ -64,7 +65,7 @@ def _read(place: Place) -> Record:
     if state not in _STATES:
         raise ConfigError(run.problem("status.json"))
     told = status.get("reason")
-    reason = None if told is None else str(told)
+    reason = None if told is None else clean(str(told))
     about = {key: _plain(status.get(key)) for key in ("started", "updated")} | {"steps": _whole(status.get("step"))}
     if state == "failed" and not (place.path / "config.yaml").exists():  # a job that was refused
         return Record(place, state, reason, about)
@@ -76,7 +77,7 @@ def _read(place: Place) -> Record:
         about |= {"steps": _whole(metrics.get("steps")), "epochs": _whole(metrics.get("epochs"))}
         about["weights"] = _plain(metrics.get("weights"))
     about["version"] = _plain(recorded["version"])
-    choices = {str(axis): str(choice) for axis, choice in recorded["choices"].items()}
+    choices = {clean(str(axis)): clean(str(choice)) for axis, choice in recorded["choices"].items()}
     return Record(place, state, reason, about, choices, dict(_flat(content, "")), figures, units)
 
 
@@ -84,7 +85,7 @@ def _tested(run: RunDirectory, metrics: Mapping[str, Any]) -> dict[str, float]:
     """The figures of the test, by tag; ConfigError where they are not all there."""
     if "test" not in metrics:
         raise ConfigError(run.problem("metrics.json"))
-    return {tag: float(value) for tag, value in metrics["test"].items()}
+    return {clean(tag): float(value) for tag, value in metrics["test"].items()}
 
 
 def _evaluated(evaluation: Any) -> Iterator[tuple[str, float, str | None]]:
@@ -95,7 +96,7 @@ def _evaluated(evaluation: Any) -> Iterator[tuple[str, float, str | None]]:
             match finding:
                 case {"name": str(name), "value": value} if _is_figure(value):
                     unit = finding.get("unit")
-                    yield f"eval/{group}/{name}", float(value), unit if isinstance(unit, str) else None
+                    yield clean(f"eval/{group}/{name}"), float(value), clean(unit) if isinstance(unit, str) else None
 
 
 def _is_figure(value: Any) -> bool:
@@ -108,7 +109,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _plain(value: Any) -> Value:
-    return value if value is None or isinstance(value, bool | str | float | int) else str(value)
+    return value if value is None or isinstance(value, bool | float | int) else clean(str(value))
 
 
 def _flat(node: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Value]]:
@@ -118,4 +119,4 @@ def _flat(node: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Value]]:
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", _plain(value)
+            yield clean(f"{prefix}{key}"), _plain(value)

@@ -1,13 +1,13 @@
 """Runs as the rows of a table: one a run, or one for those that differ in the seed alone."""
 
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 from vae_cli.listing.differing import ALWAYS_SHOWN, groups
 from vae_cli.listing.record import Record
-from vae_cli.listing.where import text
+from vae_cli.listing.where import matches, text
 from vae_cli.sweeps.table import Table, cell, means, tally, with_deviations
+from vae_cli.telling import clean
 
 _SHOWN = ("test/iwae_*", "test/elbo", "test/reconstruction", "test/kl", "test/bits_per_dimension")
 
@@ -24,7 +24,7 @@ def tags_of(records: Iterable[Record]) -> list[str]:
 
 def matching(pattern: str, names: Iterable[str]) -> list[str]:
     """The name itself, or all those of a pattern with `*`."""
-    return [name for name in names if name == pattern or ("*" in pattern and fnmatchcase(name, pattern))]
+    return [name for name in names if matches(pattern, name)]
 
 
 def default_columns(records: Sequence[Record], keys: Sequence[str], tags: Sequence[str]) -> list[str]:
@@ -55,13 +55,8 @@ def readable(table: Table, tags: Sequence[str]) -> Table:
     """The cells in words: figures with three decimals and their deviation, all else as it is typed."""
     of_figures = {name for tag in tags for name in (tag, f"{tag} sd")}
     rows = [{key: value if key in of_figures else _typed(value) for key, value in row.items()} for row in table]
-    return [{key: _printable(cell(value)) for key, value in with_deviations(row).items()} for row in rows]
+    return [{key: clean(cell(value)) for key, value in with_deviations(row).items()} for row in rows]
 
 
 def _typed(value: Any) -> str | None:
     return None if value is None else text(value)
-
-
-def _printable(words: str) -> str:
-    """What a file says is never an order to the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in words)

@@ -82,8 +82,24 @@ def _equals(value: Value, typed: str) -> bool:
     mine, theirs = number(value), number(typed)
     if mine is not None and mine == theirs:
         return True
-    pattern = ".*".join(re.escape(part) for part in typed.strip().split("*"))
-    return re.fullmatch(pattern, text(value), re.DOTALL) is not None
+    return matches(typed.strip(), text(value))
+
+
+def matches(pattern: str, words: str) -> bool:
+    """Whether they are the pattern's, in which `*` stands for any signs; in time that grows with their length alone."""
+    first, *others = pattern.split("*")
+    if not others:
+        return words == pattern
+    *inner, last = others
+    if len(words) < len(first) + len(last) or not (words.startswith(first) and words.endswith(last)):
+        return False
+    place, end = len(first), len(words) - len(last)
+    for part in inner:  # each as far to the left as it may be, which leaves the most to the next
+        place = words.find(part, place, end)
+        if place < 0:
+            return False
+        place += len(part)
+    return True
 
 
 def ordered(rows: Sequence[Row], keys: Sequence[str], values: Callable[[Row], Mapping[str, Value]]) -> list[Row]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from vae_cli.evaluation.subject import Subject
+from vae_cli.files import refuse_link
 from vae_cli.progress import Progress
 from vae_cli.reuse import reopened
 from vae_cli.runs import RunDirectory, place_data
@@ -32,6 +33,7 @@ def make(directory: RunDirectory, config: DictConfig, progress: Progress) -> Ite
     request = Request(subject, config.n, config.temperature, list(config.labels))
     folder = directory.path / "samples" if config.out is None else Path(config.out)
     with directory.locked():
+        refuse_link(directory.path / "samples")
         for name in config.what:
             kind: Kind = getattr(import_module(f"vae_cli.sampling.{name}"), name)
             yield from keep(kind(request, config[name]), name, folder, run.data.shape)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from vae_cli.files import own_folder
+
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _WAIT = 0.5  # seconds between two looks
 _held: list[FileLock] = []  # of this process, until it ends: CUDA takes no other device once it began
@@ -38,7 +40,7 @@ def take_device(devices: Sequence[str], jobs_per_device: int) -> None:
 
 def claim(devices: Sequence[str], jobs_per_device: int, folder: Path) -> tuple[str, FileLock] | None:
     """A device and the lock on a place of it, the emptiest devices first; None where every place is taken."""
-    folder.mkdir(parents=True, exist_ok=True)
+    own_folder(folder)
     for place in range(jobs_per_device):
         for device in devices:
             lock = FileLock(folder / f"{device}-{place}.lock")

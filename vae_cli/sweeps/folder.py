@@ -20,12 +20,14 @@ from omegaconf import DictConfig
 
 from vae_cli import __version__
 from vae_cli.errors import ConfigError
-from vae_cli.files import replacing
+from vae_cli.files import read_text, replacing
 from vae_cli.names import is_plain_name
 from vae_cli.runs import RunDirectory
 
 _FORMAT = 1
 _OLD = 7 * 24 * 3600  # seconds
+_LONGEST = 2**24  # bytes of sweep.yaml; 10,000 jobs take 2,000,000
+_FEW = 100  # bytes of a number
 _RECORDED = ("torch", "pytorch-lightning", "hydra-core", "numpy")
 
 
@@ -84,12 +86,13 @@ class SweepFolder:
 
     def stop(self, call: str, number: int) -> None:
         """Ask the jobs that a call of the command began to save and stop, wherever they run."""
-        self._stopping(call).write_text(str(number))
+        with replacing(self._stopping(call)) as file:
+            file.write(str(number).encode())
 
     def stopped_by(self, call: str) -> int | None:
         """The signal that a call of the command was asked to stop with."""
         try:
-            return int(self._stopping(call).read_text() or 0)
+            return int(read_text(self._stopping(call), _FEW) or 0)
         except FileNotFoundError:
             return None
 
@@ -115,7 +118,7 @@ class SweepFolder:
         if not path.exists():
             return {}
         try:
-            content = yaml.safe_load(path.read_text())
+            content = yaml.safe_load(read_text(path, _LONGEST))
             if not isinstance(content, dict) or not {"format", "version", "commands", "jobs"} <= content.keys():
                 raise ValueError("it holds no format, version, commands and jobs")
             if content["format"] == _FORMAT:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from vae_cli.files import replacing
 from vae_cli.sweeps.folder import Job, SweepFolder, end_of, state_of
-from vae_cli.sweeps.table import Table, csv_text, markdown_rows, means, tally, with_deviations
+from vae_cli.sweeps.table import Table, csv_lines, markdown_rows, means, tally, with_deviations
+from vae_cli.telling import clean
 
 _RANKED_BY = ("test/iwae_", "test/elbo", "test/reconstruction")  # the first that there is; larger is better
 _SEED = "seed"
@@ -37,13 +38,17 @@ def write_summary(sweep: SweepFolder) -> None:
         found = results(sweep, sweep.jobs())
         jobs, seeds = _job_table(found), _seed_table(found)
         texts = {
-            "jobs.csv": csv_text(jobs),
-            "summary.csv": csv_text(seeds),
+            "jobs.csv": _file(csv_lines(jobs)),
+            "summary.csv": _file(csv_lines(seeds)),
             "summary.md": _markdown(sweep.path.name, found, seeds, jobs),
         }
         for name, text in texts.items():
             with replacing(sweep.path / name) as file:
                 file.write(text.encode())
+
+
+def _file(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def ranking(figures: Mapping[str, float]) -> str | None:
@@ -118,9 +123,10 @@ def _markdown(name: str, found: Sequence[Result], seeds: Table, jobs: Table) -> 
     over = [with_deviations(row) for row in seeds]
     return "\n".join(
         [
-            f"# {name}",
+            f"# {clean(name)}",
             "",
-            f"{len(found)} jobs: {counted(found)}. Figures in nats per example unless their name says otherwise.",
+            f"{len(found)} jobs: {clean(counted(found))}. "
+            "Figures in nats per example unless their name says otherwise.",
             "",
             "## Over seeds: mean ± standard deviation",
             "",

@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from vae_cli.telling import clean
+
 Table = list[dict[str, Any]]  # rows of the same columns
 
 
@@ -31,15 +33,35 @@ def tally(states: Sequence[str]) -> str:
     return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
 
 
-def csv_text(table: Table) -> str:
-    """With a header; '' where there is no row."""
+def csv_lines(table: Table) -> list[str]:
+    """With a header; none where there is no row.
+
+    Words that a spreadsheet would compute (`=cmd|...`) begin with an apostrophe, which it does not show.
+    """
     if not table:
-        return ""
+        return []
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    return text.getvalue()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows(map(_inert, row) for row in [list(table[0]), *(row.values() for row in table)])
+    return text.getvalue().splitlines()
+
+
+def _inert(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    words = clean(cell)
+    return f"'{words}" if words.startswith(_FORMULAS) and not _is_number(words) else words
+
+
+_FORMULAS = ("=", "+", "-", "@")
+
+
+def _is_number(words: str) -> bool:
+    try:
+        float(words)
+    except ValueError:
+        return False
+    return True
 
 
 def with_deviations(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,14 +78,15 @@ def markdown_rows(table: Table) -> Iterator[str]:
     """The lines of a table."""
     if not table:
         return
-    yield f"| {' | '.join(table[0])} |"
+    yield f"| {' | '.join(map(_escaped, table[0]))} |"
     yield f"|{' --- |' * len(table[0])}"
     for row in table:
         yield f"| {' | '.join(_escaped(cell(value)) for value in row.values())} |"
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
+    """As Markdown shows it: no more columns, no HTML, no links."""
+    return clean(text).replace("|", "\\|").replace("<", "&lt;").replace("](", "]\\(")
 
 
 def cell(value: Any) -> str:
