@@ -59,7 +59,7 @@ def test_a_full_disk_ends_the_run_in_one_line_and_it_goes_on(disk, small, tmp_pa
 
 def test_the_log_that_cannot_be_written_is_told(small, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(training, "appended", lambda path: Path("/dev/full").open("ab"))
+        patched.setattr(training, "appended", lambda path: Path("/dev/full").open("ab"))  # noqa: SIM115
         with pytest.raises(TrainingError, match=r"cannot be written \(No space left on device\): put that right, and "):
             trained([*small, "trainer.max_steps=2"], tmp_path / "run")
     assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "failed"

@@ -117,7 +117,7 @@ def test_the_projector_has_a_row_an_example(tmp_path):
 def test_a_title_is_no_formula():
     with own_style():
         figure, axes = blank((2, 2), r"$\frac{$ $x$")
-        axes.set_xlabel(as_written(HOSTILE.replace("\ud800", "")))
+        axes.set_xlabel(as_written(HOSTILE.replace("\ud800", "").replace("中", "")))
         figure.canvas.draw()
     assert not ORDERS.search(axes.get_xlabel())
 
