@@ -14,6 +14,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,14 +26,14 @@ _OPEN = os.O_CLOEXEC | os.O_NONBLOCK  # a pipe does not wait for its other end
 # ---- reading --------------------------------------------------------------------------------------------------------
 
 
-def opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BufferedReader:
     """A regular file, for reading.
 
     Raises:
         OSError: that names `path`, where it cannot be opened or is something else.
 
     """
-    return _regular(os.open(path, os.O_RDONLY | _OPEN), path, "rb")
+    return open(_regular(os.open(path, os.O_RDONLY | _OPEN), path), "rb")
 
 
 def read_text(path: Path, most: int) -> str:
@@ -50,11 +51,11 @@ def read_text(path: Path, most: int) -> str:
     return content.decode()
 
 
-def _regular(descriptor: int, path: Path, mode: str) -> BinaryIO:
+def _regular(descriptor: int, path: Path) -> int:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "It is no regular file", str(path))
-    return open(descriptor, mode)  # pyright: ignore[reportReturnType] (binary, as every mode here is)
+    return descriptor
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------
@@ -80,7 +81,8 @@ def appended(path: Path) -> BinaryIO:
 
     """
     refuse_link(path)
-    return _regular(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | _OPEN, 0o666), path, "ab")
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | _OPEN
+    return open(_regular(os.open(path, flags, 0o666), path), "ab")
 
 
 def own_folder(path: Path) -> Path:
