@@ -1,8 +1,6 @@
 """vae-eval: judge a finished run."""
 
-import sys
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from omegaconf import MISSING, DictConfig
@@ -12,7 +10,7 @@ from vae_cli.cli.looping import shown
 from vae_cli.errors import ConfigError
 from vae_cli.progress import foretold
 from vae_cli.runs import RunDirectory
-from vae_cli.telling import say
+from vae_cli.telling import say, warn
 
 GROUPS = ("likelihood", "latents", "disentanglement", "clustering", "probes")
 
