@@ -1,7 +1,5 @@
 """A run that was interrupted anywhere and resumed is, bit for bit, the run that never stopped."""
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from tensorboard.plugins.hparams.metadata import parse_session_end_info_plugin_d
 
 from vae_cli.callbacks import checkpoints
 from vae_cli.callbacks.checkpoints import Checkpoints
+from vae_cli.callbacks.interruption import Interruption
 from vae_cli.errors import ConfigError, TrainingError
 from vae_cli.experiment import Experiment
 from vae_cli.runs import RunDirectory
@@ -55,9 +54,13 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch):
     """A signal that arrives during the given step, as if it came from outside."""
 
     def arrange(step: int) -> None:
-        original = Checkpoints._interrupted
+        original = Interruption.asked
         monkeypatch.setattr(
-            Checkpoints, "_interrupted", lambda self, trainer: trainer.global_step == step or original(self, trainer)
+            Interruption,
+            "asked",
+            lambda self, trainer, grace=0.0: (
+                (trainer.global_step == step and not grace) or original(self, trainer, grace)
+            ),
         )
 
     return arrange
@@ -161,14 +164,6 @@ def test_init_is_not_forgotten_before_the_first_checkpoint(small, tmp_path, monk
     killed(monkeypatch, Experiment, "training_step", when, overrides, tmp_path / "cut")
     resumed(tmp_path / "cut")
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_in_the_test_lets_it_finish(small, tmp_path, monkeypatch, number):
-    original = Experiment.test_step
-    monkeypatch.setattr(Experiment, "test_step", lambda self, *a: (os.kill(os.getpid(), number), original(self, *a))[1])
-    outcome = trained(small, tmp_path / "run")
-    assert (outcome.state, outcome.signal) == ("finished", number)
 
 
 def test_a_non_finite_loss_keeps_the_last_checkpoint(small, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 
 from vae_cli.errors import TrainingError
-from vae_cli.monitors import Monitor
+from vae_cli.monitors import Monitor, no_pause
 from vae_cli.noise import seed, stream
 from vae_cli.schedules import FINAL_STEP
 from vae_cli.types import Batch, Model, Objective, OptimizerFactory, Schedule, Terms
@@ -49,7 +49,9 @@ class Experiment(LightningModule):
         self._monitors = monitors
         self._seed = seed
         self._training_sums = Sums()
-        self._evaluation_sums = Sums()
+        self._evaluation_sums, self._batches = Sums(), 0  # of those evaluated since the pass began
+        self._first_batch = 0  # of the pass, where it goes on with an earlier one
+        self.pause = no_pause  # between two parts of an evaluation
         self.figures: dict[str, float] = {}  # of the latest validation or test, by tag
 
     def schedule_values(self, step: int) -> dict[str, float]:
@@ -70,6 +72,17 @@ class Experiment(LightningModule):
     def means_here(self) -> dict[str, float]:
         """Means over the training examples of this process alone; nothing is emptied."""
         return self._training_sums.means()
+
+    def evaluated(self) -> dict[str, Any]:
+        """What was added up of the present pass, as plain data: its batches, sums of terms by name, examples."""
+        state = self._evaluation_sums.state()
+        totals = [] if state["totals"] is None else state["totals"].tolist()
+        return {"batches": self._batches, **state, "totals": totals}
+
+    def go_on_evaluating(self, batches: int, names: list[str], totals: list[float], examples: int) -> None:
+        """Go on with a pass of which `evaluated` told: the next batch is the one after those."""
+        self._evaluation_sums = Sums(names, torch.tensor(totals, dtype=torch.float64), examples)
+        self._first_batch = self._batches = batches
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate, which follows from the step alone: it needs no place in a checkpoint."""
@@ -159,15 +172,17 @@ class Experiment(LightningModule):
 
     def _evaluate(self, batch: Batch, split: str, batch_idx: int) -> None:
         """Objective, with the values that its schedules end with so that runs at different steps compare; monitors."""
-        with stream(self.device, self._seed, split, batch_idx, self.global_rank):
+        number = self._first_batch + batch_idx
+        with stream(self.device, self._seed, split, number, self.global_rank):
             terms = self.objective(self.model, batch, self.schedule_values(FINAL_STEP))
             for monitor in self._monitors[split]:
-                terms = {**terms, **monitor(self.model, batch, terms)}
+                terms = {**terms, **monitor(self.model, batch, terms, self.pause)}
         self._evaluation_sums.add(list(terms), _values(terms), len(batch.x))
+        self._batches = number + 1
 
     def _log_evaluation(self, split: str) -> None:
         means = self._evaluation_sums.over_processes(self.trainer.strategy.reduce).means()
-        self._evaluation_sums = Sums()
+        self._evaluation_sums, self._batches, self._first_batch = Sums(), 0, 0
         _refuse_non_finite(means, f"step {self.global_step}", split)
         self.figures = {f"{split}/{name}": value for name, value in means.items()}
         self.log_dict(self.figures, logger=False)  # for callbacks that monitor a figure

@@ -1,6 +1,7 @@
 """A run directory: all there is to know of one run. It can be moved: no file in it names its place.
 
-config.yaml (resolved, with the choices made), status.json, metrics.json, checkpoints/{last,best}.ckpt, images/*.png,
+config.yaml (resolved, with the choices made), status.json, metrics.json, checkpoints/{last,best}.ckpt (and test.json
+while a test is interrupted), images/*.png,
 TensorBoard's event files, projector_config.pbtxt and projector/ (which it reads too), train.log.
 """
 
@@ -29,6 +30,8 @@ from vae_cli.schema import PARTS, TrainConfig, check_latent_dim
 from vae_cli.stored import check_names, check_plain, plain
 
 SIGNS = ("config.yaml", "status.json")  # files of which a run directory has at least one
+_FILES = (*SIGNS, "metrics.json", "projector_config.pbtxt")  # that are replaced as a whole
+_UNFINISHED_TEST = "test.json"
 _FORMAT = 4  # of the run directory; raised when older ones can no longer be read
 _GLANCE = 0.5  # seconds that are longer than `in_use` holds the lock
 _RECORD = "recorded"  # key of config.yaml that is about the run, not part of its config
@@ -155,6 +158,26 @@ class RunDirectory:
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """metrics.json."""
         _write(self.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+
+    def write_unfinished_test(self, done: Mapping[str, Any]) -> None:
+        """What a test that was interrupted had added up, for the next time that the run is continued."""
+        _write(self.checkpoints / _UNFINISHED_TEST, json.dumps(done, indent=2) + "\n")
+
+    def unfinished_test(self) -> dict[str, Any]:
+        """What was written of one; {} where there is none that can be read."""
+        return _read_record(self.checkpoints / _UNFINISHED_TEST)
+
+    def forget_unfinished_test(self) -> None:
+        """It is done, or begins anew."""
+        (self.checkpoints / _UNFINISHED_TEST).unlink(missing_ok=True)
+
+    def remove_parts(self) -> None:
+        """What a killed process left half-written of the files that training writes; for who holds the lock."""
+        own = [self.path / f".{name}.part" for name in _FILES]
+        for folder in (self.checkpoints, self.images, self.path / "projector"):
+            own += folder.glob(".*.part") if folder.is_dir() and not folder.is_symlink() else ()
+        for part in own:
+            part.unlink(missing_ok=True)
 
     def metrics(self) -> dict[str, Any]:
         """metrics.json, as it was written; {} where there is none that can be read."""

@@ -1,4 +1,10 @@
-"""One training run, from a config and an empty folder to figures; or from an interrupted run onwards."""
+"""One training run, from a config and an empty folder to figures; or from an interrupted run onwards.
+
+A run has phases: training; the pictures of its end; the test; the record. What comes after training follows from the
+last checkpoint alone, and what it logs is taken back where the run goes on from there: until the status says that the
+run has finished, whoever continues it goes through all of it again, so that it leaves the same wherever it was stopped.
+Only a test that was asked to stop goes on where it was.
+"""
 
 import io
 import logging
@@ -20,15 +26,11 @@ from vae_cli.accelerator import accelerator_of
 from vae_cli.advice import collapsed, diverged, unfinished
 from vae_cli.allocator import keep_freed_memory
 from vae_cli.build import build_data, build_experiment, rehearse
-from vae_cli.callbacks.checkpoints import (
-    AtomicCheckpointIO,
-    Checkpoints,
-    Interrupted,
-    Interruption,
-    load_checkpoint,
-)
+from vae_cli.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints, load_checkpoint
 from vae_cli.callbacks.codes import Codes
 from vae_cli.callbacks.content import check_progress, check_weights
+from vae_cli.callbacks.event_files import are_there, take_back
+from vae_cli.callbacks.interruption import Interrupted, Interruption, Pauses
 from vae_cli.callbacks.latents import Latents
 from vae_cli.callbacks.layout import add_layout
 from vae_cli.callbacks.patience import Patience, waited_in
@@ -36,7 +38,7 @@ from vae_cli.callbacks.pictures import Pictures
 from vae_cli.callbacks.progress import ProgressBar
 from vae_cli.callbacks.scalars import Scalars
 from vae_cli.callbacks.session import Hyperparameters, end_session, start_session
-from vae_cli.callbacks.tensorboard import TensorBoard, told_once
+from vae_cli.callbacks.tensorboard import TensorBoard
 from vae_cli.compilation import compile_networks
 from vae_cli.consoles import console
 from vae_cli.data.described import describe
@@ -100,12 +102,16 @@ def resume(config: DictConfig, record: Mapping[str, Any], directory: RunDirector
     config = resolved(config)
     with _alone(directory):
         checkpoint = directory.checkpoints / "last.ckpt"
-        run = _Run(config, directory, checkpoint if checkpoint.exists() else None, resuming=True)
+        run = _Run(config, directory, checkpoint if checkpoint.exists() else None)
         if config.init is not None and not checkpoint.exists():
             _load_weights(run.experiment, RunDirectory(Path(config.init)))
-        if run.spent and directory.status().get("state") == "finished" and (outcome := _finished(directory)):
+        outcome = _finished(directory) if directory.status().get("state") == "finished" else None
+        if run.spent and outcome is not None:
             return outcome
         if run.writes:
+            directory.remove_parts()
+            if outcome is None:  # what a finished run logged stays where it goes on
+                take_back(directory.path, run.first_step)
             directory.write_config(config, record)
         return run.go(record["choices"])
 
@@ -131,9 +137,7 @@ def _quieten() -> None:
 class _Run:
     """A trainer with all that it needs, built before anything is written."""
 
-    def __init__(
-        self, config: DictConfig, directory: RunDirectory, checkpoint: Path | None, resuming: bool = False
-    ) -> None:
+    def __init__(self, config: DictConfig, directory: RunDirectory, checkpoint: Path | None) -> None:
         self._config, self._directory, self._checkpoint = config, directory, checkpoint
         _quieten()
         keep_freed_memory()
@@ -149,14 +153,16 @@ class _Run:
                 f"run={directory.path}: the data is not what this run began on (checksum {self._data.fingerprint}, "
                 f"then {place.data}): restore the files, or start a new run with init={directory.path}"
             )
-        self._first_step, budget = place.step, config.trainer
+        self.first_step, budget = place.step, config.trainer
         waited = budget.patience is not None and place.waited >= budget.patience
         self.spent = waited or place.step >= budget.max_steps > 0 or place.epochs >= budget.max_epochs > 0
-        self._logger = TensorBoard(directory.path, purge_step=place.step + 1 if resuming else None)
+        self._logger = TensorBoard(directory.path, place.step)
         self._interruption = Interruption(at_once=lambda: self._write_status("interrupted", "at once"))
         epochs = place.epochs if self.spent else budget.max_epochs  # no more than there are: none is trained
+        self._begun = place.epochs + place.inside_epoch
         self._latents, self._patience = Latents(), Patience(budget.patience)
-        watching = [self._latents, self._patience]
+        self._pictures = _pictures(config, directory)
+        watching: list[Callback] = [self._latents, self._patience, *self._pictures]
         self._trainer = _trainer(config, epochs, directory, self._logger, watching, self._interruption)
         self._data.share(self._trainer.global_rank, self._trainer.world_size)
         if place.inside_epoch and place.world != self._trainer.world_size:
@@ -175,18 +181,14 @@ class _Run:
         """Whether this process is the one that writes to the run directory."""
         return self._trainer.is_global_zero
 
-    @told_once()
     def go(self, choices: Mapping[str, str]) -> Outcome:
-        """Train, test, and leave a status whatever happens."""
-        self._write_status("running")
+        """All phases; a status is left whatever happens."""
         try:
             with self._interruption.handlers(), self._log_file():
                 self._start_session(choices)
-                outcome = self._fit_and_test()
-            if outcome.state == "finished" and self.writes:
-                end_session(self._logger.experiment)
-                self._logger.save()
-            self._write_status(outcome.state)
+                self._write_status("running")
+                outcome = self._phases()
+                self._write_status(outcome.state)
             return outcome
         except Exception as error:
             with suppress(OSError):  # of a full disk, too, the error itself is told
@@ -199,40 +201,97 @@ class _Run:
             with suppress(OSError):  # everything was saved, or an error is on its way already
                 self._logger.close()
 
-    def _fit_and_test(self) -> Outcome:
-        trainer, directory = self._trainer, self._directory
-        log.info("training from step %d, threads: %d", self._first_step, torch.get_num_threads())
-        schedules = self.experiment.objective.schedules
-        self._warn(unfinished(schedules, self._last_step()))
+    def _phases(self) -> Outcome:
+        path, trainer = self._directory.path, self._trainer
         try:
-            trainer.fit(self.experiment, datamodule=self._data, ckpt_path=self._checkpoint, weights_only=True)
+            self._train()
+            self._draw()
+            weights = self._take_best_weights()
+            figures = self._test(weights)
         except Interrupted:
-            log.info("interrupted after step %d", trainer.global_step)
-            return Outcome(directory.path, "interrupted", trainer.global_step, "", {}, signal=self._interruption.signal)
-        step, epochs = trainer.global_step, self._data.train.completed_epochs
-        self._warn(collapsed(self._config, schedules, self._latents.active, step))
-        seen = self._patience
+            step = self._step_kept()
+            log.info("interrupted after step %d", step)
+            return Outcome(path, "interrupted", step, "", {}, signal=self._interruption.signal)
+        self._record(weights, figures)
+        return Outcome(path, "finished", trainer.global_step, weights, figures, signal=self._interruption.signal)
+
+    def _train(self) -> None:
+        """To the end of the budget, from the checkpoint; where that is the end, only take up what it holds."""
+        log.info("training from step %d, threads: %d", self.first_step, torch.get_num_threads())
+        schedules, seen = self.experiment.objective.schedules, self._patience
+        self._warn(unfinished(schedules, self._last_step()))
+        self._trainer.fit(self.experiment, datamodule=self._data, ckpt_path=self._checkpoint, weights_only=True)
+        self._warn(collapsed(self._config, schedules, self._latents.active, self._trainer.global_step))
         self._warn(diverged(self._config, seen.first, seen.best, seen.last))
-        best = directory.checkpoints / "best.ckpt"
-        weights = f"last (step {step})"
-        if best.exists():
-            content = load_checkpoint(best)
-            self.experiment.load_state_dict(content["state_dict"])
-            weights = f"best validation loss (step {content['global_step']})"
-        trainer.test(self.experiment, datamodule=self._data, verbose=False)
-        figures = self.experiment.figures
-        if self.writes:
-            directory.write_metrics(
-                {
-                    "unit": "nats per example",
-                    "weights": weights,
-                    "steps": step,
-                    "epochs": epochs,
-                    "waited": self._patience.waited,
-                    "test": figures,
-                }
-            )
-        return Outcome(directory.path, "finished", step, weights, figures, signal=self._interruption.signal)
+
+    def _draw(self) -> None:
+        """What the last weights show: pictures where the last epoch drew none, the latent space."""
+        self._pause()
+        begun = self._begun if self.spent else self._trainer.current_epoch
+        self.experiment.to(self._trainer.strategy.root_device)
+        for pictures in self._pictures:
+            pictures.at_the_end(self._trainer, self.experiment, begun)
+            self._pause()
+
+    def _take_best_weights(self) -> str:
+        """Of the best validation where there was one; which they are, in words."""
+        best = self._directory.checkpoints / "best.ckpt"
+        if not best.exists():
+            return f"last (step {self._trainer.global_step})"
+        content = load_checkpoint(best)
+        self.experiment.load_state_dict(content["state_dict"])
+        return f"best validation loss (step {content['global_step']})"
+
+    def _test(self, weights: str) -> Mapping[str, float]:
+        """Figures by tag. A process that is alone goes on with a test that was asked to stop, of the same weights and
+        under the same config.
+        """
+        alone = self._trainer.world_size == 1
+        of = {
+            "weights": weights,
+            "step": self._trainer.global_step,
+            "data": self._data.fingerprint,
+            "config": OmegaConf.to_yaml(self._config, resolve=True, sort_keys=True),
+        }
+        done = _sums_of(self._directory.unfinished_test(), of) if alone else None
+        if done is not None:
+            self.experiment.go_on_evaluating(**done)
+            self._data.test.load_state_dict({"epoch": 0, "position": done["batches"]})
+        try:
+            self._trainer.test(self.experiment, datamodule=self._data, verbose=False)
+        except Interrupted:
+            if alone:
+                self._directory.write_unfinished_test({"of": of, "done": self.experiment.evaluated()})
+            raise
+        return self.experiment.figures
+
+    def _record(self, weights: str, figures: Mapping[str, float]) -> None:
+        """metrics.json, and for TensorBoard that the run was a success."""
+        if not self.writes:
+            return
+        self._directory.write_metrics(
+            {
+                "unit": "nats per example",
+                "weights": weights,
+                "steps": self._trainer.global_step,
+                "epochs": self._data.train.completed_epochs,
+                "waited": self._patience.waited,
+                "test": figures,
+            }
+        )
+        self._directory.forget_unfinished_test()
+        end_session(self._logger.experiment)
+        self._logger.save()
+
+    def _pause(self) -> None:
+        """Between two phases."""
+        if self._interruption.asked(self._trainer):
+            raise Interrupted
+
+    def _step_kept(self) -> int:
+        """Of the last checkpoint: one interrupted in a validation trains the steps since then again."""
+        last = self._directory.checkpoints / "last.ckpt"
+        return load_checkpoint(last)["global_step"] if last.exists() else self.first_step
 
     def _warn(self, texts: Iterator[str]) -> None:
         """In the log, and where the user sees them."""
@@ -262,14 +321,18 @@ class _Run:
             handler.close()
 
     def _start_session(self, choices: Mapping[str, str]) -> None:
-        if self.writes:
+        if not self.writes:
+            return
+        before = self.first_step > 0 and are_there(self._directory.path)
+        self._logger.save()  # opens a file
+        if not before:
             hyperparameters = _hyperparameters(self._config, choices)
             start_session(self._logger.experiment, hyperparameters, OmegaConf.to_yaml(self._config, resolve=True))
             add_layout(self._logger.experiment, self.experiment.objective)
 
     def _write_status(self, state: str, reason: str | None = None) -> None:
         if self.writes:
-            step = max(self._first_step, self._trainer.global_step)
+            step = max(self.first_step, self._trainer.global_step)
             self._directory.write_status(state, step, reason)
 
 
@@ -280,6 +343,11 @@ def _on_a_terminal() -> bool:
 
 def _stopped_by(error: OSError, directory: RunDirectory) -> TrainingError:
     """For a file that cannot be written: which, why, and how to go on."""
+    if not directory.path.is_dir():
+        return TrainingError(
+            f"{directory.path} was removed or renamed while the run was at work: if it lies elsewhere, continue it there "
+            "with run=<its folder>; else start it anew"
+        )
     file = error.filename or directory.path
     return TrainingError(
         f"{file} cannot be written ({error.strerror or error}): put that right, and continue with run={directory.path}"
@@ -315,10 +383,9 @@ def _trainer(
 ) -> Trainer:
     settings, logs = config.trainer, config.logging
     callbacks: list[Callback] = [Scalars(logs.every_n_steps), *watching]
-    if logs.pictures_every_n_epochs:
-        callbacks += [Pictures(directory.images, logs.pictures_every_n_epochs), Codes(directory.path, directory.images)]
     if _is_first_process() and (logs.progress == "always" or (logs.progress == "auto" and _on_a_terminal())):
         callbacks.append(ProgressBar(console(), settings.max_steps))
+    callbacks.append(Pauses(interruption))
     callbacks.append(
         Checkpoints(directory.checkpoints, logs.checkpoint_every_n_steps, settings.max_steps, interruption)
     )
@@ -352,6 +419,11 @@ def _trainer(
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
     trainer.fit_loop.epoch_loop = StepLoop(trainer)
     return trainer
+
+
+def _pictures(config: DictConfig, directory: RunDirectory) -> list[Pictures | Codes]:
+    every = config.logging.pictures_every_n_epochs
+    return [Pictures(directory.images, every), Codes(directory.path, directory.images)] if every else []
 
 
 def _load_weights(experiment: Experiment, source: RunDirectory) -> None:
@@ -394,6 +466,23 @@ def _place_in(checkpoint: Path, experiment: Experiment, terms: Sequence[str]) ->
     progress, data = content["loops"]["fit_loop"]["epoch_progress"]["current"], content[DataModule.__qualname__]
     inside, waited = progress["started"] > progress["processed"], waited_in(content)
     return _Place(content["global_step"], progress["processed"], inside, data["fingerprint"], data["world"], waited)
+
+
+def _sums_of(unfinished: Mapping[str, Any], of: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What an unfinished test added up; None where it is damaged, or was of other weights or settings."""
+    match unfinished:
+        case {
+            "of": told,
+            "done": {
+                "batches": int(batches),
+                "names": list(names),
+                "totals": list(totals),
+                "examples": int(examples),
+            },
+        } if told == of and batches > 0 and examples > 0 and len(names) == len(totals):
+            if all(isinstance(name, str) for name in names) and all(isinstance(total, float) for total in totals):
+                return {"batches": batches, "names": names, "totals": totals, "examples": examples}
+    return None
 
 
 def _finished(directory: RunDirectory) -> Outcome | None:

@@ -1,4 +1,4 @@
-"""last.ckpt and best.ckpt, whole at every moment; and a clean end when somebody asks for one.
+"""last.ckpt and best.ckpt, whole at every moment.
 
 Lightning's ModelCheckpoint forgets its best score when the run directory moves, and can save between the optimiser's
 parameters; this saves at two points alone, both of which a run resumes from bit for bit: after a step inside an epoch,
@@ -6,13 +6,8 @@ and after an epoch with its validation.
 """
 
 import math
-import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -20,45 +15,12 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from vae_cli.callbacks import content as stored
+from vae_cli.callbacks.interruption import Interrupted, Interruption
 from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.data.loader import Loader
 from vae_cli.errors import ConfigError
 from vae_cli.experiment import MONITOR, Experiment
 from vae_cli.files import opened, own_folder, replacing
-
-
-class Interrupted(Exception):  # noqa: N818 (not an error: somebody asked)
-    """Training stopped between two steps, with everything saved."""
-
-
-class Interruption:
-    """Whether SIGINT or SIGTERM came; a second SIGINT ends the process at once."""
-
-    def __init__(self, at_once: Callable[[], None]) -> None:
-        self.signal: signal.Signals | None = None
-        self._at_once = at_once
-
-    @contextmanager
-    def handlers(self) -> Iterator[None]:
-        """Listen while inside."""
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        self.listen()
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def listen(self) -> None:
-        """Take the two signals (again: Lightning puts its own handler for SIGTERM before ours when it starts)."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is signal.SIGINT and number == signal.SIGINT:
-            self._at_once()
-            os._exit(128 + number)
-        self.signal = signal.Signals(number)
 
 
 class Checkpoints(Callback):
@@ -85,10 +47,6 @@ class Checkpoints(Callback):
         """Lightning's handler for SIGTERM has taken the place of ours."""
         self._interruption.listen()
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lightning's handler for SIGTERM would end the process in the middle of the test."""
-        self._interruption.listen()
-
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -100,7 +58,7 @@ class Checkpoints(Callback):
         if last_step:
             self._inside_epoch = trainer._checkpoint_connector.dump_checkpoint(False)  # noqa: SLF001 (see below)
             return
-        interrupted = self._interrupted(trainer)
+        interrupted = self._interruption.asked(trainer)
         if interrupted or trainer.global_step % self._every_n_steps == 0:
             self._save(trainer, "last.ckpt")
         if interrupted:
@@ -118,28 +76,24 @@ class Checkpoints(Callback):
             self._save(trainer, "best.ckpt")
         self._save(trainer, "last.ckpt")
         self._validated = None
-        if self._inside_epoch is None and not self._finished(trainer) and self._interrupted(trainer):
+        if self._inside_epoch is None and not self._finished(trainer) and self._interruption.asked(trainer):
             raise Interrupted
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """The score of the weights, beside them."""
         checkpoint[MONITOR] = self._validated
 
-    def _interrupted(self, trainer: Trainer) -> bool:
-        """Whether any process was asked to stop; all then stop after the same step."""
-        return trainer.strategy.reduce_boolean_decision(self._interruption.signal is not None, all=False)
-
     def _finished(self, trainer: Trainer) -> bool:
         epochs_done = trainer.fit_loop.epoch_progress.current.state_dict()["processed"]
         return trainer.should_stop or epochs_done == trainer.max_epochs or trainer.global_step == self._max_steps
 
     def _save(self, trainer: Trainer, name: str) -> None:
-        """Write a checkpoint; no event up to its step may be lost once it stands.
+        """Write a checkpoint; no event up to its step may be lost once it stands, and none after that may stay.
 
         Where training ended inside an epoch, Lightning now believes that the epoch is over, and a run resumed from such
         a checkpoint would skip the rest of it: what is written is the state taken right after the last step.
         """
-        tensorboard_of(trainer.logger).save()
+        tensorboard_of(trainer.logger).mark(trainer.global_step)
         if self._inside_epoch is None:
             trainer.save_checkpoint(self._directory / name, weights_only=False)  # with the optimiser and the loops
         else:

@@ -5,7 +5,7 @@ For an autoencoder, these are its codes.
 
 from pathlib import Path
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from vae_cli.callbacks.grid import is_image
@@ -15,6 +15,7 @@ from vae_cli.callbacks.pictures import save_png
 from vae_cli.callbacks.projector import write_projector
 from vae_cli.callbacks.scatter import Cloud, scatter
 from vae_cli.callbacks.tensorboard import tensorboard_of
+from vae_cli.experiment import Experiment
 from vae_cli.files import own_folder
 from vae_cli.types import Batch, Spec
 
@@ -27,11 +28,11 @@ class Codes(Callback):
     def __init__(self, run: Path, images: Path) -> None:
         self._run, self._images = run, images
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def at_the_end(self, trainer: Trainer, experiment: Experiment, epochs: int) -> None:
         """Draw and write them."""
         if not trainer.is_global_zero:
             return
-        with looking(trainer, pl_module, "codes") as (experiment, data):
+        with looking(trainer, experiment, "codes") as (_, data):
             rows = rows_of_many(data)
             found = posteriors(experiment, data, rows)
             if len(found) != 1:

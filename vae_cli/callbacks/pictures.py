@@ -46,10 +46,10 @@ class Pictures(Callback):
         if (trainer.current_epoch + 1) % self._every_n_epochs == 0:
             self._draw(trainer, pl_module)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def at_the_end(self, trainer: Trainer, experiment: Experiment, epochs: int) -> None:
         """Draw, unless the last epoch did."""
-        if trainer.current_epoch % self._every_n_epochs:
-            self._draw(trainer, pl_module)
+        if epochs % self._every_n_epochs:
+            self._draw(trainer, experiment)
 
     def _draw(self, trainer: Trainer, experiment: LightningModule) -> None:
         if not trainer.is_global_zero:

@@ -4,11 +4,8 @@ Lightning's own logger would add a `hparams.yaml`, an `epoch` scalar and a sub-f
 absolute optimiser step, and a resumed run takes back what was logged after the checkpoint that it starts from.
 """
 
-import threading
-import time
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +14,19 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.loggers.logger import Logger
 from torch.utils.tensorboard import SummaryWriter
 
+from vae_cli.callbacks.event_files import RunWriter
 from vae_cli.files import refuse_links
 
 _EVENTS = "events.out.tfevents.*"  # files
 
 
 class TensorBoard(Logger):
-    """Writes to `directory`; events at `purge_step` or later that lie there already are void."""
+    """Writes to `directory`, from the checkpoint of `step` on."""
 
-    def __init__(self, directory: Path, purge_step: int | None) -> None:
+    def __init__(self, directory: Path, step: int) -> None:
         super().__init__()
-        self._directory, self._purge_step = directory, purge_step
-        self._writer: SummaryWriter | None = None
+        self._directory, self._step = directory, step
+        self._writer: RunWriter | None = None
 
     @property
     def name(self) -> str:
@@ -42,11 +40,10 @@ class TensorBoard(Logger):
 
     @property
     @rank_zero_experiment
-    def experiment(self) -> SummaryWriter:
+    def experiment(self) -> RunWriter:
         """The writer, opened when first used."""
         if self._writer is None:
-            _let_the_clock_pass(self._directory)
-            self._writer = writer_in(self._directory, purge_step=self._purge_step)
+            self._writer = RunWriter(self._directory, self._step)
         return self._writer
 
     @rank_zero_only
@@ -58,6 +55,11 @@ class TensorBoard(Logger):
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Nothing: `callbacks/session.py` writes them, with the end of the run."""
+
+    @rank_zero_only
+    def mark(self, step: int) -> None:
+        """What was logged until now is on disk, and stays where the run goes on from the checkpoint of that step."""
+        self.experiment.mark(step)
 
     @rank_zero_only
     def save(self) -> None:
@@ -77,7 +79,7 @@ class TensorBoard(Logger):
             self._writer.close()
 
 
-def writer_in(directory: Path, purge_step: int | None = None, suffix: str = "") -> SummaryWriter:
+def writer_in(directory: Path, suffix: str) -> SummaryWriter:
     """A writer with an event file of its own, whose name (time, host, process) TensorBoard makes.
 
     Raises:
@@ -85,26 +87,7 @@ def writer_in(directory: Path, purge_step: int | None = None, suffix: str = "") 
 
     """
     refuse_links(directory, _EVENTS)
-    return SummaryWriter(str(directory), purge_step=purge_step, filename_suffix=suffix)
-
-
-@contextmanager
-def told_once() -> Iterator[None]:
-    """The writer's thread hands its error on to whoever writes next; inside, Python does not print it as well."""
-    before = threading.excepthook
-    threading.excepthook = lambda thread: None if isinstance(thread.exc_value, OSError) else before(thread)
-    try:
-        yield
-    finally:
-        threading.excepthook = before
-
-
-def _let_the_clock_pass(directory: Path) -> None:
-    """TensorBoard reads event files in the order of their names, which carry the second of their birth; two of the
-    same second could be read in the wrong order, and what was taken back would stand.
-    """
-    while any(directory.glob(f"events.out.tfevents.{int(time.time())}.*")):
-        time.sleep(0.01)
+    return SummaryWriter(str(directory), filename_suffix=suffix)
 
 
 def tensorboard_of(logger: Logger | None) -> TensorBoard:

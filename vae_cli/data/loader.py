@@ -13,6 +13,8 @@ from vae_cli.data.base import Rows, Split
 from vae_cli.noise import derive_seed
 from vae_cli.types import Batch
 
+_NOWHERE = (0, 0)  # epoch and position of rows that are looked at, before the first batch
+
 
 class Loader:
     """An endless sequence of epochs; every `iter` goes on where `epoch` and `position` say.
@@ -61,6 +63,11 @@ class Loader:
         return math.ceil(self._num_own() / self._batch_size)
 
     @property
+    def batches_of_every_process(self) -> int:
+        """Batches an epoch, without one that only some processes have."""
+        return math.ceil(len(self._rows) // self.world / self._batch_size)
+
+    @property
     def within_epoch(self) -> bool:
         """Whether some, but not all, batches of an epoch have been handed out."""
         return 0 < self._position < len(self)
@@ -87,7 +94,7 @@ class Loader:
         self._reading = self._rows.ahead(left)
         for index, rows in zip(left, self._reading, strict=True):
             self._position += 1
-            yield self._batch(index, rows)
+            yield self._batch(index, rows, (self._epoch if self._shuffle else 0, self._position))
 
     def close(self) -> None:
         """End what reads ahead for an epoch that nobody goes on with."""
@@ -95,9 +102,9 @@ class Loader:
             self._reading.close()
 
     def peek(self, index: Tensor) -> Batch:
-        """The rows of that index, in its order; the place in the training sequence stays."""
+        """The rows of that index, in its order, whatever was handed out; the place in the sequence stays."""
         index = index.to(self._rows.device)
-        return self._batch(index, self._rows.read(index))
+        return self._batch(index, self._rows.read(index), _NOWHERE)
 
     def labels(self) -> Tensor | None:
         """All labels in order, [N]."""
@@ -123,8 +130,7 @@ class Loader:
         shuffled = torch.Generator().manual_seed(derive_seed(self._seed, "order", self._epoch))
         return torch.randperm(len(self._rows), generator=shuffled).to(self._rows.device)
 
-    def _batch(self, index: Tensor, rows: Rows) -> Batch:
-        place = (self._epoch, self._position) if self._shuffle else (0, self._position)
+    def _batch(self, index: Tensor, rows: Rows, place: tuple[int, int]) -> Batch:
         self._generator.manual_seed(derive_seed(self._seed, "data", *place, self._rank))
         x = self._read(rows.x, self._generator)
         return self._condition(Batch(x, rows.y, index=index.to(rows.x.device), factors=rows.factors))
