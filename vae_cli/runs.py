@@ -165,7 +165,11 @@ class RunDirectory:
 
     def unfinished_test(self) -> dict[str, Any]:
         """What was written of one; {} where there is none that can be read."""
-        return _read_record(self.checkpoints / _UNFINISHED_TEST)
+        try:
+            content = json.loads((self.checkpoints / _UNFINISHED_TEST).read_text())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
     def forget_unfinished_test(self) -> None:
         """It is done, or begins anew."""
