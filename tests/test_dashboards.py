@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from conftest import composed, resumed, small_overrides, trained, vae_train
+from conftest import command, composed, resumed, small_overrides, trained, vae_train
 from google.protobuf import text_format
 from PIL import Image
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 from tensorboard.context import RequestContext
 from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.custom_scalar.custom_scalars_plugin import CustomScalarsPlugin
+from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.projector import projector_plugin
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from torch.distributions import Independent, Normal
@@ -28,6 +29,7 @@ from vae_cli.callbacks.codes import cloud
 from vae_cli.callbacks.latents import _of_a_site, posteriors, rows_of_many
 from vae_cli.callbacks.projector import sheet, small, write_projector
 from vae_cli.callbacks.scatter import Cloud, scatter
+from vae_cli.callbacks.tags import of_picture
 from vae_cli.distributions.delta import Delta
 from vae_cli.runs import RunDirectory
 from vae_cli.schedules import constant, linear
@@ -130,6 +132,8 @@ def test_one_dimension_is_a_histogram_with_an_area_for_every_label(values, label
     assert {colour: area / unit for colour, area in areas.items()} == pytest.approx(counts, abs=0.1)
 
 
+QUICK = ["logging.pictures_every_n_epochs=0"]
+
 # ---- a run -----------------------------------------------------------------------------------------------------------
 
 
@@ -147,7 +151,7 @@ def events(path):
 
 def test_the_scatter_is_logged_and_saved(run):
     path, _ = run
-    (event,) = events(path).Images("scatter/val")
+    (event,) = events(path).Images("visual/latents")
     logged = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
     assert event.step == 18
     assert np.array_equal(logged, np.asarray(Image.open(path / "images" / "latents.png")))
@@ -229,7 +233,7 @@ def test_a_run_moved_and_resumed_has_one_set_of_points(run, tmp_path):
     assert sorted(file.name for file in (moved / "projector").iterdir()) == files
     assert before.shape == after.shape
     assert np.abs(before - after).max() > 1e-4
-    assert [event.step for event in events(moved).Images("scatter/val")] == [18, 30]
+    assert [event.step for event in events(moved).Images("visual/latents")] == [18, 30]
 
 
 def test_no_pictures_no_projector(small, tmp_path):
@@ -284,24 +288,68 @@ def tags_of(path, charts):
 
 def test_charts_of_several_runs_under_one_folder(small, tmp_path):
     for name, model in {"a": "ae", "b": "vae", "c": "annealed_vae", "d": "iwae"}.items():
-        trained([*small, f"model={model}", "logging.pictures_every_n_epochs=0"], tmp_path / name)
+        trained([*small, f"model={model}", *QUICK], tmp_path / name)
     layout = shown_layout(tmp_path)
     assert list(layout) == ["fit", "schedules", "latents"]
     fit = tags_of(tmp_path / "b", layout["fit"])
     for title, split in (("training", "train"), ("validation", "val")):
-        parts = {f"{split}/{name}" for name in ("elbo", "reconstruction", "kl")}
-        assert fit[f"ELBO = reconstruction - KL, {title}"] == parts
+        assert fit[f"ELBO and reconstruction, {title}"] == {f"{split}/elbo", f"{split}/reconstruction"}
+    assert not [title for title, tags in fit.items() if any("/kl" in tag for tag in tags)], "a KL has another scale"
     assert fit["loss"] == {"train/loss", "val/loss"}
     assert tags_of(tmp_path / "a", layout["fit"])["reconstruction"] == {"train/reconstruction", "val/reconstruction"}
     assert {"train/bound", "val/bound"} <= tags_of(tmp_path / "d", layout["fit"])["bounds on ln p(x)"]
     latents = tags_of(tmp_path / "b", layout["latents"])
-    assert latents == {"KL by latent variable, validation": {"val/kl/z"}, "active units": {"val/active_units"}}
+    assert latents == {
+        "KL": {"train/kl", "val/kl"},
+        "KL by latent variable, validation": {"val/kl/z"},
+        "active units": {"val/active_units"},
+    }
     rates = tags_of(tmp_path / "b", layout["schedules"])
     assert rates == {"learning rate": {"train/lr"}, "beta": {"train/beta"}, "capacity": set()}
     assert tags_of(tmp_path / "c", layout["schedules"])["capacity"] == {"train/capacity"}
     (tmp_path / "alone").mkdir()
     (tmp_path / "a").rename(tmp_path / "alone" / "a")
     assert shown_layout(tmp_path / "alone").keys() == {"fit", "schedules"}, "an autoencoder has no KL and no bound"
+
+
+def test_a_density_is_offered_no_empty_chart_of_a_kl(small, tmp_path):
+    trained([*small, "structure=density", "condition=label", *QUICK], tmp_path / "run")
+    layout = shown_layout(tmp_path)
+    assert layout.keys() == {"fit", "schedules"}
+    assert all(tags_of(tmp_path / "run", charts) for charts in layout.values())
+    assert not [title for charts in layout.values() for title in charts if "KL" in title]
+
+
+# ---- what is seen first ----------------------------------------------------------------------------------------------
+
+RUNS = {
+    "plain": [],
+    "levels": ["likelihood=discretized_logistic"],
+    "tighter": ["logging.test_importance_samples=2"],
+    "importance weighted": ["model=iwae"],
+    "two latents": ["structure=hierarchical", "latent_dim=[3,2]"],
+    "with a penalty": ["model=mmd_vae"],
+    "density": ["structure=density", "condition=label"],
+}
+
+
+def test_what_every_run_has_comes_first(small, tmp_path):
+    """HPARAMS ticks the first five figures, and PARALLEL COORDINATES draws runs that have them all."""
+    for name, words in RUNS.items():
+        trained([*small, *words, "trainer.max_epochs=1", *QUICK], tmp_path / name)
+    done = command("eval", "run=plain", "metrics=[clustering]", cwd=tmp_path)
+    assert done.status == 0, done.stderr
+    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload()
+    context = Context(TBContext(data_provider=MultiplexerDataProvider(multiplexer, str(tmp_path))))
+    names = [tag for tag, _ in context._compute_metric_names(RequestContext(), "", set(RUNS))]
+    assert names[:5] == ["test/elbo", "test/kl", "test/loss", "test/reconstruction", "test/steps"]
+    for name in RUNS:
+        found = events(tmp_path / name)
+        assert set(names[:5]) <= set(found.Tags()["scalars"]), name
+        assert [event.value for event in found.Scalars("test/steps")] == [6.0]
+    groups = list(dict.fromkeys(tag.partition("/")[0] for tag in names))
+    assert groups == ["test", "train", "val", "via_vae-eval"]
+    assert "via_vae-eval" < of_picture("latents"), "pictures have a tab of their own"
 
 
 # ---- collapse --------------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def test_figures_are_printed_kept_and_shown(run, tmp_path):
         assert any(re.match(rf"  {name} +{value:.3f}( |$)", line) for line in lines), (name, value)
     events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
     for name, value in figures.items():
-        ((step, shown),) = [(event.step, event.value) for event in events.Scalars(f"eval/likelihood/{name}")]
+        ((step, shown),) = [(event.step, event.value) for event in events.Scalars(f"via_vae-eval/likelihood/{name}")]
         assert shown == pytest.approx(value, rel=1e-5, abs=1e-6)
         assert f"(step {step})" in before["weights"]
 

@@ -63,8 +63,8 @@ def test_test_figures_are_logged_once_at_the_last_step(run):
 
 def test_pictures(run):
     found = events(run)
-    for name, tag in (("samples", "prior"), ("reconstructions", "val"), ("traversals", "val")):
-        (event,) = found.Images(f"{name}/{tag}")
+    for name in ("samples", "reconstructions", "traversals"):
+        (event,) = found.Images(f"visual/{name}")
         logged = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
         saved = np.asarray(Image.open(run / "images" / f"{name}.png"))
         assert np.array_equal(logged if logged.ndim == 2 else logged[..., 0], saved)

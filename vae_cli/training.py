@@ -328,7 +328,7 @@ class _Run:
         if not before:
             hyperparameters = _hyperparameters(self._config, choices)
             start_session(self._logger.experiment, hyperparameters, OmegaConf.to_yaml(self._config, resolve=True))
-            add_layout(self._logger.experiment, self.experiment.objective)
+            add_layout(self._logger.experiment, self.experiment.model, self.experiment.objective)
 
     def _write_status(self, state: str, reason: str | None = None) -> None:
         if self.writes:

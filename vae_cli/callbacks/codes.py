@@ -14,16 +14,15 @@ from vae_cli.callbacks.looking import looking
 from vae_cli.callbacks.pictures import save_png
 from vae_cli.callbacks.projector import write_projector
 from vae_cli.callbacks.scatter import Cloud, scatter
+from vae_cli.callbacks.tags import of_picture
 from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.experiment import Experiment
 from vae_cli.files import own_folder
 from vae_cli.types import Batch, Spec
 
-_TAG = "scatter/val"  # the first groups are open in TensorBoard, by name: these stay reconstructions and samples
-
 
 class Codes(Callback):
-    """The image scatter/val, also as latents.png, and the files of the projector, for a model with one latent."""
+    """The image `latents`, also as latents.png, and the files of the projector, for a model with one latent."""
 
     def __init__(self, run: Path, images: Path) -> None:
         self._run, self._images = run, images
@@ -41,7 +40,7 @@ class Codes(Callback):
             batch = data.val.peek(rows)
         picture = scatter(cloud(name, latent, batch.y, experiment.objective.bounds))
         own_folder(self._images)
-        tensorboard_of(trainer.logger).experiment.add_image(_TAG, picture, trainer.global_step)
+        tensorboard_of(trainer.logger).experiment.add_image(of_picture("latents"), picture, trainer.global_step)
         save_png(picture, self._images / "latents.png")
         images = batch.x if is_image(data.spec.shape) else None
         write_projector(self._run, name, latent.means.cpu(), known(batch, data.spec), images)

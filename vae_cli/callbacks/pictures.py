@@ -10,6 +10,7 @@ from torch import Tensor
 from vae_cli.callbacks.grid import grid, is_image
 from vae_cli.callbacks.latents import kl_per_dimension
 from vae_cli.callbacks.looking import looking
+from vae_cli.callbacks.tags import of_picture
 from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.experiment import Experiment
 from vae_cli.files import own_folder, replacing
@@ -21,11 +22,6 @@ _STEPS = 10  # of a traversal
 _WIDEST = 3.0  # traversals cover 99.7 % of a standard normal prior
 _MOST_DIMENSIONS = 10
 _MOST_IMAGES = 100  # of what a prior is made of
-_TAGS = {
-    "samples": "samples/prior",
-    "reconstructions": "reconstructions/val",
-    "traversals": "traversals/val",
-}  # of others: samples/<name>
 
 
 class Pictures(Callback):
@@ -61,9 +57,7 @@ class Pictures(Callback):
             pictures = draw(module, data.examples(columns * _ROWS // 2), columns)
         own_folder(self._directory)
         for name, picture in pictures.items():
-            tensorboard_of(trainer.logger).experiment.add_image(
-                _TAGS.get(name, f"samples/{name}"), picture, trainer.global_step
-            )
+            tensorboard_of(trainer.logger).experiment.add_image(of_picture(name), picture, trainer.global_step)
             save_png(picture, self._directory / f"{name}.png")
 
 

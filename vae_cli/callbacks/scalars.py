@@ -5,6 +5,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from vae_cli.callbacks.tags import STEPS_TESTED, of_figures
 from vae_cli.callbacks.tensorboard import tensorboard_of
 from vae_cli.experiment import Experiment
 
@@ -41,6 +42,7 @@ class Scalars(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """test/*."""
         _log_evaluation(trainer, pl_module)
+        tensorboard_of(trainer.logger).log_metrics({STEPS_TESTED: trainer.global_step}, trainer.global_step)
 
 
 def _log_training(trainer: Trainer, experiment: LightningModule) -> None:
@@ -55,6 +57,6 @@ def _log_training(trainer: Trainer, experiment: LightningModule) -> None:
 
 def _log_evaluation(trainer: Trainer, experiment: LightningModule) -> None:
     assert isinstance(experiment, Experiment)
-    tensorboard_of(trainer.logger).log_metrics(experiment.figures, trainer.global_step)
+    tensorboard_of(trainer.logger).log_metrics(of_figures(experiment.figures), trainer.global_step)
     figures = "  ".join(f"{tag} {value:.4f}" for tag, value in experiment.figures.items())
     log.info("step %d  %s", trainer.global_step, figures)

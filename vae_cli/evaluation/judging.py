@@ -12,6 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from vae_cli import __version__
+from vae_cli.callbacks.tags import of_finding
 from vae_cli.callbacks.tensorboard import writer_in
 from vae_cli.evaluation.keeping import Keeping
 from vae_cli.evaluation.report import Finding, NotApplicable, Report
@@ -148,4 +149,4 @@ def _show(directory: RunDirectory, name: str, report: Report, step: int) -> None
     with writer_in(directory.path, suffix=suffix) as writer:
         for finding in report.findings:
             if math.isfinite(finding.value):
-                writer.add_scalar(f"eval/{name}/{finding.name}", finding.value, step)
+                writer.add_scalar(of_finding(name, finding.name), finding.value, step)
