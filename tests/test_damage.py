@@ -30,12 +30,13 @@ from vae_cli.listing.differing import differing
 from vae_cli.listing.places import places
 from vae_cli.listing.record import record
 from vae_cli.listing.rows import default_columns, default_tags, group_table, readable, run_table
+from vae_cli.listing.summary import write_summary
 from vae_cli.listing.where import by_age
 from vae_cli.loading import load_run
 from vae_cli.reuse import own_data
 from vae_cli.runs import RunDirectory
 from vae_cli.sweeps.folder import Job, SweepFolder, is_spent, state_of
-from vae_cli.sweeps.summary import results, write_summary
+from vae_cli.sweeps.results import results
 from vae_cli.training import _finished, _Run, resume
 
 REMOVED = object()

@@ -349,7 +349,7 @@ def test_what_every_run_has_comes_first(small, tmp_path):
         assert [event.value for event in found.Scalars("test/steps")] == [6.0]
     groups = list(dict.fromkeys(tag.partition("/")[0] for tag in names))
     assert groups == ["test", "train", "val", "via_vae-eval"]
-    assert "via_vae-eval" < of_picture("latents"), "pictures have a tab of their own"
+    assert of_picture("latents") > "via_vae-eval", "pictures have a tab of their own"
 
 
 # ---- collapse --------------------------------------------------------------------------------------------------------
@@ -411,6 +411,16 @@ def test_a_run_that_diverges_says_so_and_keeps_its_best_weights(small, tmp_path,
     resumed(tmp_path / "run", go_on)
     assert "the validation loss ended at" in capsys.readouterr().err
     assert "(step 30)" not in RunDirectory(tmp_path / "run").metrics()["weights"]
+
+
+@pytest.mark.parametrize("examples", [1, 9, 10])
+def test_neither_collapse_nor_divergence_is_told_of_a_few_validation_examples(small_npz, tmp_path, examples, capsys):
+    """Of one example no mean varies, and a loss of few is chance."""
+    words = ["dataset.test=0.15", f"dataset.val={examples / 75}", "beta=1000", "trainer.max_epochs=10", *QUICK]
+    trained([*small_overrides(small_npz), *words, "dataset.batch_size=1", "optimizer.lr=0.01"], tmp_path / "run")
+    enough = examples == 10
+    assert ("posterior collapse" in capsys.readouterr().err) == enough
+    assert ("val/active_units" in events(tmp_path / "run").Tags()["scalars"]) == enough
 
 
 LONG_ENOUGH = ["trainer.max_epochs=10", "dataset.batch_size=1"]  # ten epochs of 53 steps

@@ -94,6 +94,13 @@ def test_dead_dimensions_change_nothing_but_what_completeness_is_measured_agains
     assert dci(dead, SQUARE, 0).disentanglement == pytest.approx(dci(codes, SQUARE, 0).disentanglement, abs=0.02)
 
 
+def test_constant_dimensions_beside_ideal_codes_win_no_vote():
+    codes = np.concatenate([1.0 * FACTORS, np.full((len(FACTORS), 3), [0.0, 0.7, -2.0])], axis=1)
+    assert modularity(information(codes, FACTORS, BINS)) >= 0.999
+    assert factor_vae_score(codes, FACTORS, POINTS, 0) == 1
+    assert beta_vae_score(codes, FACTORS, POINTS, 0) == pytest.approx(1, abs=0.01)
+
+
 @pytest.mark.parametrize("function", [beta_vae_score, factor_vae_score])
 def test_votes_are_the_same_for_the_same_seed_and_differ_for_another(function):
     codes = np.random.default_rng(0).normal(size=FACTORS.shape) + FACTORS

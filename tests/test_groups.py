@@ -18,6 +18,7 @@ from vae_cli.evaluation.disentanglement import disentanglement
 from vae_cli.evaluation.labelled import labelled
 from vae_cli.evaluation.latents import Settings as LatentsSettings
 from vae_cli.evaluation.latents import latents
+from vae_cli.evaluation.likelihood import likelihood
 from vae_cli.evaluation.probes import Settings as ProbesSettings
 from vae_cli.evaluation.probes import probes
 from vae_cli.evaluation.report import NotApplicable
@@ -140,7 +141,9 @@ def test_factors_that_are_excluded_or_constant_are_named(runs):
         "left out, as fewer than two of their values occur twice: scale",
     ]
     assert all(np.isfinite(finding.value) for finding in report.findings)
-    with pytest.raises(NotApplicable, match="2 factors or more are needed"):
+    with pytest.raises(
+        NotApplicable, match="not enough factors with 10 examples a value, two of which occur twice: needs 2, has 1"
+    ):
         disentanglement(subject, settings("disentanglement", exclude=["shape", "x", "y"]))
 
 
@@ -213,24 +216,102 @@ def test_probes_say_what_few_labels_give(runs):
     assert 0.1 < found["linear_probe_10"].value < found["linear_probe"].value
 
 
-@pytest.mark.parametrize("group", [latents, disentanglement, clustering, probes])
-def test_few_examples_and_collapsed_codes_give_figures_or_a_reason(runs, small_npz, group):
-    """Nothing warns, and nothing is 0/0."""
+# ---- a verdict needs examples ----------------------------------------------------------------------------------------
+
+
+def small_subject(runs, small_npz, examples=None):
+    """75 images in 3 classes, with 2 factors."""
     data = ("dataset=arrays", f"dataset.path={small_npz}", "dataset.val=0.15", "dataset.test=0.15")
-    collapsed = Subject(runs(*data))
-    codes = collapsed.codes
-    still = replace(codes.latents["z"], means=torch.zeros_like(codes.latents["z"].means))
-    object.__setattr__(collapsed, "codes", replace(codes, latents={"z": still}))
-    for subject in (*(Subject(runs(*data), examples=num) for num in (1, 2, 4, 11)), collapsed):
-        try:
-            report = group(subject, settings(group.__name__))
-        except NotApplicable as why:
-            assert group is disentanglement
-            assert "factors or more are needed" in str(why) or "no dimension of the codes" in str(why)
-            continue
-        for finding in report.findings:
-            assert np.isfinite(finding.value)
-            assert finding.error is None or np.isfinite(finding.error)
+    return Subject(runs(*data), examples=examples)
+
+
+def with_codes(subject, **changes):
+    object.__setattr__(subject, "codes", replace(subject.codes, **changes))
+    return subject
+
+
+def collapsed(subject):
+    latent = subject.codes.latents["z"]
+    return with_codes(subject, latents={"z": replace(latent, means=torch.zeros_like(latent.means))})
+
+
+def of_one_class(subject):
+    return with_codes(subject, labels=np.ones_like(subject.codes.labels))
+
+
+def of_one_value(subject):
+    return with_codes(subject, factors=subject.codes.factors * np.array([1, 0]))
+
+
+NOT_ENOUGH = r"not enough [^:]+: needs \d+, has \d+"
+KINDS = {
+    **{f"{num} examples": (num, lambda subject: subject) for num in (1, 2, 3, 11)},
+    "one class": (None, of_one_class),
+    "one value of a factor": (None, of_one_value),
+    "collapsed": (None, collapsed),
+}
+FEW = ("1 examples", "2 examples", "3 examples")
+FINDS_NOTHING = {  # group -> of what it finds no figure at all
+    likelihood: (),
+    latents: FEW,
+    disentanglement: (*KINDS,),
+    clustering: (*FEW, "one class"),
+    probes: (*FEW, "one class"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("group", FINDS_NOTHING, ids=lambda group: group.__name__)
+def test_a_figure_is_finite_or_named_as_not_applicable(runs, small_npz, group, kind):
+    """Nothing warns, nothing is 0/0, and what would be a matter of course is no finding."""
+    examples, change = KINDS[kind]
+    subject = change(small_subject(runs, small_npz, examples))
+    chosen = settings(group.__name__)
+    if group is likelihood:
+        chosen = OmegaConf.merge(chosen, {"samples": 2, "ais": {"chains": 1, "steps": 2}, "gaps": {"steps": 2}})
+    if kind in FINDS_NOTHING[group]:
+        with pytest.raises(NotApplicable, match=NOT_ENOUGH):
+            group(subject, chosen)
+        return
+    for finding in group(subject, chosen).findings:
+        assert np.isfinite(finding.value)
+        assert finding.error is None or (np.isfinite(finding.error) and finding.error >= 0)
+        assert (finding.error is None) == (group is clustering or finding.unit == "dimensions" or examples == 1)
+
+
+def test_scores_that_need_a_second_dimension_or_more_examples_say_so(runs):
+    subject = Subject(runs(*SPRITES))
+    one = torch.from_numpy(1.0 * subject.codes.factors[:, :1])
+    with_codes(subject, latents={"z": replace(subject.codes.latents["z"], means=one)})
+    report = disentanglement(subject, settings("disentanglement"))
+    assert not {"mig", "sap", "dci_completeness", "factor_vae_score"} & set(named(report))
+    assert "sap: not enough dimensions: needs 2, has 1" in report.remarks
+    coarse = disentanglement(Subject(runs(*SPRITES)), settings("disentanglement", bins=200))
+    assert not {"mig", "modularity"} & set(named(coarse))
+    entropy, values = np.log(4), 4  # of x and y, nearly
+    assert (needed := round(199 * (values - 1) / entropy, -1)) == 430
+    (told,) = [remark for remark in coarse.remarks if remark.startswith("modularity: not enough examples for 200 bins")]
+    assert int(told.split()[-3].strip(",")) == pytest.approx(needed, rel=0.05)
+
+
+def test_probes_need_a_training_example_of_each_class_and_as_many_as_neighbours(runs, small_npz):
+    subject = small_subject(runs, small_npz)
+    with pytest.raises(NotApplicable, match="not enough training examples of 3 classes: needs 3, has 2"):
+        probes(subject, settings("probes", examples=2))
+    report = probes(subject, settings("probes", neighbours=54))
+    assert "nearest_neighbours" not in named(report)
+    assert report.remarks[0] == "nearest_neighbours: not enough training examples: needs 54, has 53"
+
+
+def test_an_accuracy_of_one_has_an_error(runs, small_npz):
+    """Agresti & Coull (1998): two successes and two failures more."""
+    subject = small_subject(runs, small_npz)
+    sure = torch.eye(3)[subject.codes.labels]
+    object.__setattr__(subject, "training_codes", lambda most: subject.codes)
+    with_codes(subject, latents={"z": replace(subject.codes.latents["z"], means=sure)})
+    found = named(probes(subject, settings("probes", neighbours=1)))["nearest_neighbours"]
+    assert found.value == 1
+    assert found.error == pytest.approx(np.sqrt(13 / 15 * 2 / 15 / 15))
 
 
 @pytest.mark.parametrize(

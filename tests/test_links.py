@@ -17,9 +17,9 @@ from vae_cli.errors import ConfigError, TrainingError
 from vae_cli.files import appended, created, folder_beside, opened, own_folder, read_text, replacing, replacing_folder
 from vae_cli.listing.places import Place, places
 from vae_cli.listing.record import DAMAGED, record
+from vae_cli.listing.summary import write_summary
 from vae_cli.runs import RunDirectory
 from vae_cli.sweeps.folder import Job, SweepFolder
-from vae_cli.sweeps.summary import write_summary
 
 PACKAGE = Path(__file__).parent.parent / "vae_cli"
 EVERYTHING = ["trainer.max_epochs=1", "logging.pictures_every_n_epochs=1"]

@@ -22,8 +22,9 @@ from vae_cli.listing.differing import differing
 from vae_cli.listing.drawing import figure_of
 from vae_cli.listing.places import places
 from vae_cli.listing.record import record
+from vae_cli.listing.summary import write_summary
 from vae_cli.runs import RunDirectory
-from vae_cli.sweeps.folder import state_of
+from vae_cli.sweeps.folder import Job, SweepFolder, state_of
 from vae_cli.sweeps.table import means
 
 ELBOS = {(1, 0): -4.0, (1, 1): -2.0, (1, 2): -6.0, (4, 0): -9.5}  # by beta and seed
@@ -271,6 +272,26 @@ def test_runs_of_another_budget_or_setting_are_no_seeds(sweep, rows):
         ("1.0", "9", "1"),
         ("4.0", "3", "1"),
     ]
+
+
+def test_the_summary_of_a_sweep_splits_what_vae_runs_splits(tmp_path, rows):
+    """Job 2 was trained further, 3 asked for with another width; 4 has another seed alone, and 5 no config."""
+    jobs = [Job(f"job{number}", [], {"seed": str(number)}) for number in range(6)]
+    sweep = SweepFolder(tmp_path / "sweep")
+    sweep.ask_for(jobs, "vae-train -m")
+    changes = {2: {"trainer": {"max_epochs": 10}}, 3: {"latent_dim": 5}}
+    for number, job in enumerate(jobs[:5]):
+        write(sweep.run(job).path, -float(number), seed=number, **changes.get(number, {}))
+    sweep.run(jobs[5]).path.mkdir()
+    sweep.run(jobs[5]).write_status("failed", 0, "refused")
+    write_summary(sweep)
+    found = list(csv.DictReader(io.StringIO((sweep.path / "summary.csv").read_text())))
+    assert list(found[0])[:3] == ["latent_dim", "trainer.max_epochs", "n"]
+    kept = ("latent_dim", "trainer.max_epochs", "n", "test/elbo", "test/elbo sd")
+    told = [tuple(row[key] for key in kept) for row in found]
+    assert told[0] == ("2", "3", "3", str(-5 / 3), str(math.sqrt(13 / 3)))  # of 0, -1 and -4
+    assert told[1:] == [("2", "10", "1", "-2.0", ""), ("5", "3", "1", "-3.0", ""), ("", "", "0", "", "")]
+    assert [tuple(row[key] for key in kept) for row in rows(sweep.path, "over=seed")] == told[:3]
 
 
 def test_over_several_keys_and_what_follows_them(sweep, rows):

@@ -28,11 +28,12 @@ from vae_cli.cli.errors import explain
 from vae_cli.cli.sweep_display import named_best
 from vae_cli.cli.sweeping import _expanded, _spaces
 from vae_cli.errors import ConfigError
+from vae_cli.listing.summary import write_summary
 from vae_cli.runs import RunDirectory
 from vae_cli.sweeps import devices
 from vae_cli.sweeps.folder import Job, SweepFolder, state_of
 from vae_cli.sweeps.identity import identity, readable
-from vae_cli.sweeps.summary import results, write_summary
+from vae_cli.sweeps.results import results
 
 TWO_STEPS = ["trainer.max_steps=2", "logging.pictures_every_n_epochs=0"]
 LONG = ["trainer.max_epochs=60", "logging.checkpoint_every_n_steps=4", "logging.pictures_every_n_epochs=0"]

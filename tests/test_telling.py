@@ -21,10 +21,11 @@ from vae_cli.cli.errors import print_error
 from vae_cli.cli.sweep_display import line
 from vae_cli.consoles import Words, console
 from vae_cli.errors import ConfigError
+from vae_cli.listing.summary import write_summary
 from vae_cli.listing.where import matches
 from vae_cli.runs import RunDirectory
 from vae_cli.sweeps.folder import Job, SweepFolder
-from vae_cli.sweeps.summary import Result, write_summary
+from vae_cli.sweeps.results import Result
 from vae_cli.sweeps.table import csv_lines, markdown_rows
 from vae_cli.telling import clean, say, warn
 

@@ -48,6 +48,7 @@ from vae_cli.experiment import Experiment
 from vae_cli.files import appended
 from vae_cli.loading import weights_of
 from vae_cli.loop import StepLoop
+from vae_cli.metrics.enough import FEWEST
 from vae_cli.precision import MixedInNetworks, set_float32_precision
 from vae_cli.runs import RunDirectory, resolved
 from vae_cli.telling import clean, warn
@@ -222,7 +223,8 @@ class _Run:
         self._warn(unfinished(schedules, self._last_step()))
         self._trainer.fit(self.experiment, datamodule=self._data, ckpt_path=self._checkpoint, weights_only=True)
         self._warn(collapsed(self._config, schedules, self._latents.active, self._trainer.global_step))
-        self._warn(diverged(self._config, seen.first, seen.best, seen.last))
+        if self._data.val.num_rows() >= FEWEST:
+            self._warn(diverged(self._config, seen.first, seen.best, seen.last))
 
     def _draw(self) -> None:
         """What the last weights show: pictures where the last epoch drew none, the latent space."""

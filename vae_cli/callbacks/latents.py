@@ -14,6 +14,7 @@ from vae_cli.data.module import DataModule
 from vae_cli.distributions.marginals import normal_marginals
 from vae_cli.experiment import Experiment
 from vae_cli.metrics.active import active_units
+from vae_cli.metrics.enough import FEWEST
 from vae_cli.types import Site
 
 _EXAMPLES = 1000  # of the validation split: enough to rank dimensions, cheap enough for every epoch
@@ -35,7 +36,10 @@ class Posteriors:
 
 
 class Latents(Callback):
-    """val/active_units, and the KL of each dimension as the histogram val/kl_per_dimension/<site>."""
+    """val/active_units, and the KL of each dimension as the histogram val/kl_per_dimension/<site>.
+
+    Units are counted where there are enough validation examples to see them vary.
+    """
 
     def __init__(self) -> None:
         self.active: dict[str, tuple[int, int]] = {}  # by site, at the last validation: active units, dimensions
@@ -48,7 +52,8 @@ class Latents(Callback):
         logger = tensorboard_of(trainer.logger)
         with looking(trainer, pl_module, "latents") as (experiment, data):
             found = posteriors(experiment, data, rows_of_many(data))
-        self.active = {name: (latent.active, latent.means.shape[1]) for name, latent in found.items()}
+        enough = data.val.num_rows() >= FEWEST
+        self.active = {name: (latent.active, latent.means.shape[1]) for name, latent in found.items() if enough}
         if self.active:
             units = float(sum(active for active, _ in self.active.values()))
             logger.log_metrics({"val/active_units": units}, trainer.global_step)

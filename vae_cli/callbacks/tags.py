@@ -1,8 +1,8 @@
 """Under which tags TensorBoard shows what a run leaves. It sorts them by name, opens the first, and chooses by them.
 
 - TIME SERIES and SCALARS open their first groups: `test`, `train` and `val` come before `via_vae-eval` and `visual`.
-- HPARAMS ticks its first five figures, and PARALLEL COORDINATES draws the runs that have all of them: `test/` begins with
-  what every run has, `elbo`, `kl`, `loss`, `reconstruction` and `steps`; all else of a test is below `test/terms/`.
+- HPARAMS ticks its first five figures, and PARALLEL COORDINATES draws the runs that have all of them: `test/` begins
+  with what every run has, `elbo`, `kl`, `loss`, `reconstruction` and `steps`; the rest is below `test/terms/`.
 
 In `metrics.json` and `vae-runs` figures keep their plain names.
 """

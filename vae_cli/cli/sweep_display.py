@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingC
 
 from vae_cli.consoles import Words, console
 from vae_cli.sweeps.folder import Job, SweepFolder
-from vae_cli.sweeps.summary import Result, best, counted, ranking, results
+from vae_cli.sweeps.results import Result, best, counted, ranking, results
 from vae_cli.telling import say
 
 _LOOK = 0.5  # seconds between two looks

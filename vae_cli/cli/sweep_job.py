@@ -18,10 +18,10 @@ from vae_cli.cli.continuing import continued_in_sweep
 from vae_cli.cli.errors import explain, is_users
 from vae_cli.errors import InUseError
 from vae_cli.files import appended
+from vae_cli.listing.summary import write_summary
 from vae_cli.runs import RunDirectory
 from vae_cli.sweeps.devices import take_device, visible_devices
 from vae_cli.sweeps.folder import SweepFolder, is_spent, state_of
-from vae_cli.sweeps.summary import write_summary
 
 if TYPE_CHECKING:
     from vae_cli.training import Outcome

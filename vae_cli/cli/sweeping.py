@@ -35,9 +35,10 @@ from vae_cli.cli.sweep_display import Display, named_best
 from vae_cli.cli.sweep_job import calls_of_this_process
 from vae_cli.errors import ConfigError
 from vae_cli.files import own_folder, refuse_link
+from vae_cli.listing.summary import write_summary
 from vae_cli.sweeps import identity
 from vae_cli.sweeps.folder import Job, SweepFolder, is_spent, state_of
-from vae_cli.sweeps.summary import Result, counted, results, write_summary
+from vae_cli.sweeps.results import Result, counted, results
 from vae_cli.telling import say, warn
 
 _MOST_JOBS = 10_000

@@ -21,9 +21,9 @@ from vae_cli.cli.recipe import check_job, chosen
 from vae_cli.cli.schema import check, register
 from vae_cli.cli.sweep_job import run_sweep_job
 from vae_cli.errors import ConfigError
+from vae_cli.listing.summary import write_summary
 from vae_cli.runs import RunDirectory
 from vae_cli.sweeps.folder import SweepFolder
-from vae_cli.sweeps.summary import write_summary
 from vae_cli.telling import say
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """Whether single dimensions of the codes stand for single factors of the data."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,12 +9,13 @@ import torch
 from omegaconf import DictConfig
 
 from vae_cli.errors import ConfigError
-from vae_cli.evaluation.report import Finding, NotApplicable, Report
+from vae_cli.evaluation.report import Finding, NotApplicable, Report, require
 from vae_cli.evaluation.settings import at_least, settings_of
 from vae_cli.evaluation.subject import Subject
 from vae_cli.metrics.active import active_units
 from vae_cli.metrics.beta_vae_score import beta_vae_score
 from vae_cli.metrics.dci import dci
+from vae_cli.metrics.enough import FEWEST_A_VALUE, Need
 from vae_cli.metrics.factor_vae_score import factor_vae_score
 from vae_cli.metrics.irs import interventional_robustness
 from vae_cli.metrics.mig import mutual_information_gap
@@ -53,6 +55,7 @@ class Judged:
 
     codes: np.ndarray  # [N, Z], of dimensions that move
     factors: np.ndarray  # [N, F], of factors that can be judged
+    dimensions: int  # of the codes, those that do not move counted too
     remarks: list[str]
 
 
@@ -66,7 +69,9 @@ def disentanglement(subject: Subject, settings: DictConfig) -> Report:
     if unknown:
         raise ConfigError(f"disentanglement.exclude=[{','.join(unknown)}]: the factors are {', '.join(names)}")
     judged = _judged(subject, names, chosen)
-    return Report(_scores(judged, chosen, subject.seed), judged.remarks)
+    not_enough = _not_enough(judged, chosen)
+    found = [finding for finding in _scores(judged, chosen, subject.seed) if finding.name not in not_enough]
+    return Report(found, [*judged.remarks, *(f"{name}: {need}" for name, need in not_enough.items())])
 
 
 def _judged(subject: Subject, names: Sequence[str], settings: Settings) -> Judged:
@@ -76,9 +81,10 @@ def _judged(subject: Subject, names: Sequence[str], settings: Settings) -> Judge
     rows = _some(len(codes.factors), settings.examples, subject.seed)
     factors = codes.factors[rows]
     counted = np.array([name not in settings.exclude for name in names])
-    judged = counted & telling(factors)
-    if judged.sum() < _FEWEST:
-        raise NotApplicable(f"{_FEWEST} factors or more are needed of which two values occur twice")
+    often, many = telling(factors), _examples_a_value(factors) >= FEWEST_A_VALUE
+    judged = counted & often & many
+    wanted = f"factors with {FEWEST_A_VALUE} examples a value, two of which occur twice"
+    require(Need(_FEWEST, wanted, int(judged.sum())))
     moving = _moving(codes.means, subject.bounds)
     if not moving.any():
         raise NotApplicable("no dimension of the codes depends on x")
@@ -86,10 +92,33 @@ def _judged(subject: Subject, names: Sequence[str], settings: Settings) -> Judge
     remarks = [
         _list("factors", names, judged),
         _list("excluded", names, ~counted),
-        _list("left out, as fewer than two of their values occur twice", names, counted & ~judged),
+        _list("left out, as fewer than two of their values occur twice", names, counted & ~often),
+        _list(f"left out, as there are fewer than {FEWEST_A_VALUE} examples a value", names, counted & often & ~many),
         "" if moving.all() else f"{moving.sum()} of {len(moving)} dimensions depend on x; the others are not counted",
     ]
-    return Judged(values[rows][:, moving], factors[:, judged], [remark for remark in remarks if remark])
+    return Judged(values[rows][:, moving], factors[:, judged], len(moving), [remark for remark in remarks if remark])
+
+
+def _examples_a_value(factors: np.ndarray) -> np.ndarray:
+    """On average, [F]."""
+    return np.array([len(factor) / len(np.unique(factor)) for factor in factors.T])
+
+
+def _not_enough(judged: Judged, settings: Settings) -> dict[str, Need]:
+    """What some of the scores lack, by their names.
+
+    What no dimension tells is estimated as (bins - 1) (values - 1) / 2 N nats: more than half of a factor's entropy is
+    no information. And one dimension alone has no second that it could be told from.
+    """
+    entropy = entropies(judged.factors)
+    values = np.array([len(np.unique(factor)) for factor in judged.factors.T])
+    least = math.ceil(float(((settings.bins - 1) * (values - 1) / entropy).max()))
+    examples = Need(least, f"examples for {settings.bins} bins", len(judged.codes))
+    dimensions = Need(2, "dimensions", judged.dimensions)
+    needs = {"mig": (dimensions, examples), "modularity": (examples,)}
+    needs |= dict.fromkeys(("sap", "dci_completeness", "factor_vae_score"), (dimensions,))
+    unmet = {name: [need for need in each if not need.met] for name, each in needs.items()}
+    return {name: each[0] for name, each in unmet.items() if each}
 
 
 def _some(examples: int, most: int, seed: int) -> np.ndarray:

@@ -11,11 +11,12 @@ from vae_cli.advice import verdict
 from vae_cli.data.base import evenly_spaced
 from vae_cli.distributions.marginals import normal_marginals
 from vae_cli.evaluation.codes import Latent
-from vae_cli.evaluation.report import Finding, NotApplicable, Report
+from vae_cli.evaluation.report import Finding, NotApplicable, Report, require
 from vae_cli.evaluation.settings import at_least, settings_of
 from vae_cli.evaluation.subject import Subject
 from vae_cli.metrics.active import active_units
 from vae_cli.metrics.aggregate import aggregate
+from vae_cli.metrics.enough import FEWEST, Need
 
 _CEILING = 0.95  # of ln N, from which on mutual information says little
 
@@ -35,6 +36,7 @@ def latents(subject: Subject, settings: DictConfig) -> Report:
     chosen = settings_of(Settings, settings, "latents")
     if not subject.bounds:
         raise NotApplicable("an autoencoder has no prior that its codes could be compared with")
+    require(Need(FEWEST, "examples", subject.num_examples))
     parts = {name: _of_one(name, latent, subject, chosen) for name, latent in subject.codes.latents.items()}
     return Report(
         [

@@ -8,9 +8,10 @@ import numpy as np
 from omegaconf import DictConfig
 
 from vae_cli.evaluation.labelled import labelled
-from vae_cli.evaluation.report import Finding, NotApplicable, Report
+from vae_cli.evaluation.report import Finding, NotApplicable, Report, require
 from vae_cli.evaluation.settings import at_least, settings_of
 from vae_cli.evaluation.subject import Subject
+from vae_cli.metrics.enough import FEWEST, Need
 from vae_cli.metrics.probes import Labelled, evenly_labelled, linear_probe, neighbour_probe
 
 
@@ -34,22 +35,30 @@ def probes(subject: Subject, settings: DictConfig) -> Report:
     if subject.spec.classes is None:
         raise NotApplicable("the data has no labels")
     train, judged = labelled(subject.training_codes(chosen.examples)), labelled(subject.codes)
-    if len(np.unique(train.labels)) < 2:
-        raise NotApplicable("the training examples have one class alone")
+    known = np.union1d(train.labels, judged.labels)
+    require(
+        Need(2, "classes among training examples", len(np.unique(train.labels))),
+        Need(2, f"classes in the {subject.split} split", len(np.unique(judged.labels))),
+        Need(len(known), f"training examples of {len(known)} classes", len(train.labels)),
+        Need(FEWEST, f"examples in the {subject.split} split", len(judged.labels)),
+    )
     note = f"{len(train.labels)} labels, means"
-    neighbours = min(chosen.neighbours, len(train.labels))
-    nearest = neighbour_probe(train, judged, neighbours)
-    findings = [
-        _accuracy("linear_probe", linear_probe(train, judged), judged, note),
-        _accuracy("nearest_neighbours", nearest, judged, f"{note}, {neighbours} neighbours"),
-    ]
+    findings = [_accuracy("linear_probe", linear_probe(train, judged), judged, note)]
+    enough = Need(chosen.neighbours, "training examples", len(train.labels))
+    if enough.met:
+        nearest = neighbour_probe(train, judged, chosen.neighbours)
+        findings.append(_accuracy("nearest_neighbours", nearest, judged, f"{note}, {chosen.neighbours} neighbours"))
     possible = [num for num in chosen.labels if len(np.unique(train.labels)) <= num < len(train.labels)]
     findings += [_few(train, judged, num, chosen.repeats, subject.seed) for num in possible]
-    return Report(findings, list(_skipped(set(chosen.labels) - set(possible), train)))
+    remarks = [] if enough.met else [f"nearest_neighbours: {enough}"]
+    return Report(findings, [*remarks, *_skipped(set(chosen.labels) - set(possible), train)])
 
 
 def _accuracy(name: str, value: float, judged: Labelled, note: str) -> Finding:
-    return Finding(name, value, "", math.sqrt(value * (1 - value) / len(judged.labels)), note)
+    """Its standard error is that of Agresti & Coull (1998): of ten examples told rightly, too, it is not 0."""
+    trials = len(judged.labels) + 4
+    share = (value * len(judged.labels) + 2) / trials
+    return Finding(name, value, "", math.sqrt(share * (1 - share) / trials), note)
 
 
 def _few(train: Labelled, judged: Labelled, num: int, repeats: int, seed: int) -> Finding:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from vae_cli.metrics.enough import Need
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -50,3 +52,10 @@ def report_of(plain: Mapping[str, Any]) -> Report:
 
 class NotApplicable(Exception):  # noqa: N818 (no error: the others run)
     """What a model or data set cannot give; the message says why."""
+
+
+def require(*needs: Need) -> None:
+    """NotApplicable for the first that is not met."""
+    for need in needs:
+        if not need.met:
+            raise NotApplicable(str(need))

@@ -10,7 +10,7 @@ from vae_cli.listing.differing import ALWAYS_SHOWN, differing, grouped, telling
 from vae_cli.listing.record import Record, Value
 from vae_cli.listing.rows import tags_of
 from vae_cli.listing.where import number, ordered, text
-from vae_cli.sweeps.summary import ranking
+from vae_cli.sweeps.results import ranking
 
 _IN_NATS = ("elbo", "reconstruction", "kl", "bound", "loss")
 _MOST_LABELS = 20  # that a legend can name

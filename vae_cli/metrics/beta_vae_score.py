@@ -17,11 +17,12 @@ def beta_vae_score(codes: np.ndarray, factors: np.ndarray, points: Points, seed:
     divided by their standard deviations first, unlike in the paper, so that their scale does not matter.
 
     Args:
-        codes: [N, Z], of dimensions that all move.
+        codes: [N, Z], of which one dimension moves at least; what is constant is left out.
         factors: [N, F], each with two values or more.
     """
     rng = np.random.default_rng(seed)
-    scaled = codes / codes.std(0)
+    moving = codes[:, np.ptp(codes, 0) > 0]
+    scaled = moving / moving.std(0)
     groups = [Sharing(factor) for factor in factors.T]
     kinds = rng.integers(len(groups), size=points.fitted + points.judged)  # [P]
     found = np.stack([_mean_difference(scaled, groups[kind], points.examples, rng) for kind in kinds])  # [P, Z]

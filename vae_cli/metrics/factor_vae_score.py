@@ -16,15 +16,16 @@ def factor_vae_score(codes: np.ndarray, factors: np.ndarray, points: Points, see
     of one factor. Values that one example alone has are not drawn.
 
     Args:
-        codes: [N, Z], of dimensions that all move: collapsed ones would win every vote.
+        codes: [N, Z], of which one dimension moves at least; constant ones, which would win every vote, are left out.
         factors: [N, F], each with a value that two examples or more have.
     """
     rng = np.random.default_rng(seed)
-    scaled = codes / codes.std(0)
+    moving = codes[:, np.ptp(codes, 0) > 0]
+    scaled = moving / moving.std(0)
     groups = [Sharing(factor) for factor in factors.T]
     kinds = rng.integers(len(groups), size=points.fitted + points.judged)  # [P]
     steadiest = np.array([_steadiest(scaled, groups[kind], points.examples, rng) for kind in kinds])  # [P]
-    votes = np.zeros((codes.shape[1], len(groups)), np.int64)
+    votes = np.zeros((moving.shape[1], len(groups)), np.int64)
     np.add.at(votes, (steadiest[: points.fitted], kinds[: points.fitted]), 1)
     found = votes.argmax(1)[steadiest[points.fitted :]]
     return float((found == kinds[points.fitted :]).mean())
