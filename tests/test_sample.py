@@ -11,14 +11,14 @@ from PIL import Image
 from torch.distributions import Categorical, Independent, Laplace, MixtureSameFamily, MultivariateNormal, Normal
 
 from vae_cli.build import build_data
+from vae_cli.callbacks.sheet import Sheet
+from vae_cli.callbacks.sheet import drawn as picture_of
 from vae_cli.distributions.drawing import drawn, tempered
 from vae_cli.distributions.gaussian import independent_gaussian
 from vae_cli.distributions.mixture import GaussianMixture
 from vae_cli.errors import ConfigError
 from vae_cli.inference.traverse import along, prior_quantiles
 from vae_cli.loading import load_run
-from vae_cli.sampling.picture import Sheet
-from vae_cli.sampling.picture import drawn as picture_of
 from vae_cli.types import Batch
 
 # ---- parts ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
+from vae_cli.callbacks.bars import kl_bars
 from vae_cli.callbacks.grid import is_image
 from vae_cli.callbacks.latents import Posteriors, posteriors, rows_of_many
 from vae_cli.callbacks.looking import looking
@@ -22,7 +23,7 @@ from vae_cli.types import Batch, Spec
 
 
 class Codes(Callback):
-    """The image `latents`, also as latents.png, and the files of the projector, for a model with one latent."""
+    """The images `kl`, of every latent dimension, and for a model with one latent `latents`; the projector's files."""
 
     def __init__(self, run: Path, images: Path) -> None:
         self._run, self._images = run, images
@@ -34,16 +35,22 @@ class Codes(Callback):
         with looking(trainer, experiment, "codes") as (_, data):
             rows = rows_of_many(data)
             found = posteriors(experiment, data, rows)
-            if len(found) != 1:
-                return
-            ((name, latent),) = found.items()
             batch = data.val.peek(rows)
-        picture = scatter(cloud(name, latent, batch.y, experiment.objective.bounds))
-        own_folder(self._images)
-        tensorboard_of(trainer.logger).experiment.add_image(of_picture("latents"), picture, trainer.global_step)
-        save_png(picture, self._images / "latents.png")
+        bounds = experiment.objective.bounds
+        kls = {name: latent.kl for name, latent in found.items() if latent.kl is not None}
+        if kls and bounds:
+            self._keep("kl", kl_bars(kls, len(rows)), trainer)
+        if len(found) != 1:
+            return
+        ((name, latent),) = found.items()
+        self._keep("latents", scatter(cloud(name, latent, batch.y, bounds)), trainer)
         images = batch.x if is_image(data.spec.shape) else None
         write_projector(self._run, name, latent.means.cpu(), known(batch, data.spec), images)
+
+    def _keep(self, name: str, picture: Tensor, trainer: Trainer) -> None:
+        own_folder(self._images)
+        tensorboard_of(trainer.logger).experiment.add_image(of_picture(name), picture, trainer.global_step)
+        save_png(picture, self._images / f"{name}.png")
 
 
 def cloud(name: str, latent: Posteriors, labels: Tensor | None, bounds: bool) -> Cloud:

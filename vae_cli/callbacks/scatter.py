@@ -6,7 +6,6 @@ import matplotlib
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -15,7 +14,7 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from vae_cli.canvas import as_written, blank, own_style
+from vae_cli.canvas import as_written, blank, own_style, pixels
 
 Colour = tuple[float, float, float, float]
 
@@ -52,11 +51,7 @@ def _drawn(cloud: Cloud) -> Tensor:
         axes.set_ylabel(as_written(cloud.axes[1]))
         _plane(axes, cloud)
     _say_colours(figure, axes, cloud.labels)
-    canvas = figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
-    canvas.draw()
-    pixels = np.array(canvas.buffer_rgba())[..., :3]
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    return torch.from_numpy(pixels(figure)).permute(2, 0, 1)
 
 
 def _prior(cloud: Cloud) -> str:

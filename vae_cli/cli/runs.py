@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vae_cli.cli.errors import did_you_mean, run_command
 from vae_cli.cli.runs_display import print_table
-from vae_cli.cli.runs_request import OF_PLOT, Request, read_request
+from vae_cli.cli.runs_request import OF_PLOT, STEP, Request, read_request
 from vae_cli.errors import ConfigError
 from vae_cli.listing.differing import ALWAYS_SHOWN, differing
 from vae_cli.listing.places import places
@@ -151,16 +151,24 @@ def _plot(records: Sequence[Record], request: Request) -> None:
     os.environ["MPLBACKEND"] = "agg"
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it speaks of its caches where it is first imported
     from vae_cli.listing.chart import chart, chosen_axes
-    from vae_cli.listing.drawing import save_chart
+    from vae_cli.listing.curves import curves
+    from vae_cli.listing.drawing import save_figure
 
-    for key in OF_PLOT:
+    of_curves = request.words.get("x") == STEP
+    for key in ("by",) if of_curves else OF_PLOT:
         for name in request.list_of(key):
             _known(name, f"{key}={name}", records)
     over = [_known(key, f"over={key}", records) for key in request.list_of("over")] or ["seed"]
     by = request.list_of("by") if "by" in request.words else None
+    if of_curves:
+        y, found = curves(records, request.words.get("y"), over, by, _title(records, request))
+        save_figure(found, Path(request.words["plot"]))
+        left_out = f"; {len(records) - len(found.curves)} have none" if len(found.curves) < len(records) else ""
+        print(f"{request.words['plot']}: {y} against {STEP}, {len(found.curves)} runs{left_out}")
+        return
     axes = chosen_axes(records, over, request.words.get("x"), request.words.get("y"), by)
     drawn = chart(records, axes, over, _title(records, request))
-    save_chart(drawn, Path(request.words["plot"]))
+    save_figure(drawn, Path(request.words["plot"]))
     left_out = f"; {len(records) - drawn.runs} have not both" if drawn.runs < len(records) else ""
     say(f"{request.words['plot']}: {axes.y} against {axes.x}, {drawn.runs} runs{left_out}")
 

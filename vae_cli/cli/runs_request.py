@@ -22,6 +22,7 @@ vae-runs shows runs and sweeps beside each other: what became of them, what tell
   vae-runs format=csv > runs.csv               or format=markdown; every digit in csv
   vae-runs plot=runs.png                       of runs that differ in beta: reconstruction against KL
   vae-runs plot=runs.png x=optimizer.lr y=test/elbo by=model     any key against any figure, colours by a third
+  vae-runs plot=curves.png x=step              learning curves of val/elbo, a line a run; y= any logged figure, train/kl
 
 Keys: run, status, reason, started, updated, steps, epochs, weights, version; the axes (model, likelihood, ...); every
 key of a config (beta, optimizer.lr, ...); every figure (test/elbo, eval/<group>/<name>, ...).
@@ -31,6 +32,7 @@ example unless their name says otherwise. A traceback for an error: HYDRA_FULL_E
 _DEFAULT = "outputs"
 _OPTIONS = ("where", "sort", "metrics", "columns", "over", "format", "plot", "x", "y", "by")
 OF_PLOT = ("x", "y", "by")
+STEP = "step"  # as x: learning curves
 _OF_TABLE = ("metrics", "columns", "format", "sort")
 _FORMATS = ("text", "csv", "markdown")
 

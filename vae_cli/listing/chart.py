@@ -13,6 +13,7 @@ from vae_cli.listing.where import number, ordered, text
 from vae_cli.sweeps.results import ranking
 
 _IN_NATS = ("elbo", "reconstruction", "kl", "bound", "loss")
+_SPLITS = ("train/", "val/", "test/")
 _MOST_LABELS = 20  # that a legend can name
 _WIDE = 20  # times as large as the smallest: a logarithmic axis
 
@@ -119,17 +120,22 @@ def chart(records: Sequence[Record], axes: Axes, over: Sequence[str], title: str
     words = _words([record.values[axes.x] for record in having])
     lines = _lines(_points(having, axes, words), is_figure)
     labels = {cluster.label for line in lines for cluster in line}
-    if len(labels) > _MOST_LABELS:
-        raise ConfigError(f"plot=: {len(labels)} settings of {', '.join(axes.by)}; choose with by=<key>, or where=")
+    check_labels(len(labels), axes.by)
     return Chart(
         title=f"{title}{_bars(lines, over)}",
-        x=_titled(axes.x, having),
-        y=_titled(axes.y, having),
+        x=titled(axes.x, having),
+        y=titled(axes.y, having),
         legend=", ".join(axes.by) if len(labels) > 1 else "",
         lines=lines,
         words=dict(enumerate(words)),
         logarithmic=not is_figure and not words and _is_wide([x for line in lines for one in line for x in one.x]),
     )
+
+
+def check_labels(labels: int, by: Sequence[str]) -> None:
+    """ConfigError where there are more than a legend can name."""
+    if labels > _MOST_LABELS:
+        raise ConfigError(f"plot=: {labels} settings of {', '.join(by)}; choose with by=<key>, or where=")
 
 
 def _is_drawn(value: Value) -> bool:
@@ -184,9 +190,9 @@ def _bars(lines: Sequence[Sequence[Cluster]], over: Sequence[str]) -> str:
     return f"\na point a run; bars: mean ± standard deviation over {', '.join(over)}" if several else ""
 
 
-def _titled(key: str, records: Sequence[Record]) -> str:
+def titled(key: str, records: Sequence[Record]) -> str:
     """With the unit, where it is known."""
-    stem = key.removeprefix("test/")
+    stem = key.partition("/")[2] if key.startswith(_SPLITS) else key
     if key != stem and (stem in _IN_NATS or stem.startswith(("iwae_", "kl/"))):
         return f"{key} (nats)"
     units = [record.units[key] for record in records if key in record.units]

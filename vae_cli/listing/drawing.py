@@ -1,5 +1,6 @@
-"""A chart of runs, drawn."""
+"""Charts and learning curves of runs, drawn."""
 
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -11,9 +12,12 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from vae_cli.canvas import as_written, blank, own_style
 from vae_cli.files import replacing
 from vae_cli.listing.chart import Chart, Cluster
+from vae_cli.listing.curves import Curves
 from vae_cli.listing.where import number, text
 
-_INCHES = (6.0, 4.2)  # 900 x 630 pixels
+_INCHES = (6.0, 4.2)  # 900 x 630 pixels, without what a legend takes
+_LETTERS = 12  # of a legend to an inch
+_LINE = 32  # letters of a legend on one line
 _MOST_HUES = 10  # that have no order; more labels take a scale
 _LIGHTEST = 0.9  # of that scale, which ends in a yellow that is hard to see on white
 _MOST_TICKS = 10  # one at every value of x
@@ -21,33 +25,55 @@ _MOST_TICKS = 10  # one at every value of x
 Colour = tuple[float, float, float, float]
 
 
-def save_chart(chart: Chart, path: Path) -> None:
+def save_figure(shown: Chart | Curves, path: Path) -> None:
     """As PNG."""
     with own_style(), replacing(path) as file:
-        figure_of(chart).savefig(file, format="png")
+        figure = figure_of(shown) if isinstance(shown, Chart) else figure_of_curves(shown)
+        figure.savefig(file, format="png")
+
+
+def figure_of_curves(shown: Curves) -> Figure:
+    """A line a run."""
+    colours = _palette(shown.labels)
+    figure, axes = _page(shown.title, shown.legend, colours)
+    axes.set_xlabel("optimiser step")
+    axes.set_ylabel(as_written(shown.y))
+    for curve in shown.curves:
+        lone = "." if len(curve.steps) == 1 else None
+        axes.plot(curve.steps, curve.values, color=colours[curve.label], linewidth=1.2, alpha=0.85, marker=lone)
+    axes.set_ylim(*shown.limits)
+    return figure
+
+
+def _page(title: str, legend: str, colours: dict[str, Colour]) -> tuple[Figure, Axes]:
+    """As wide as the axes and a legend beside them need; every word of the title and the legend is there."""
+    names = [_wrapped(name) for name in colours] if legend else []
+    heading = _wrapped(legend)
+    longest = max((len(line) for words in (heading, *names) for line in words.splitlines()), default=0)
+    room = 0.5 + longest / _LETTERS if names else 0.0
+    figure, axes = blank((_INCHES[0] + room, _INCHES[1]), title)
+    if names:
+        marks = [Line2D([], [], color=colour, marker="o", linestyle="") for colour in colours.values()]
+        figure.legend(marks, names, title=heading, loc="outside right upper", frameon=False)
+    return figure, axes
+
+
+def _wrapped(words: str) -> str:
+    return as_written("\n".join(textwrap.wrap(words, _LINE)))
 
 
 def figure_of(chart: Chart) -> Figure:
     """The figure: a point a run, means with bars, lines through the means."""
-    figure, axes = blank(_INCHES, chart.title)
+    colours = _palette(chart.labels)
+    figure, axes = _page(chart.title, chart.legend, colours)
     axes.set_xlabel(as_written(chart.x))
     axes.set_ylabel(as_written(chart.y))
-    colours = _palette(chart.labels)
     for line in chart.lines:
         if not chart.words:  # which have no order
             _connect(axes, line, colours)
         for cluster in line:
             _draw_cluster(axes, cluster, colours[cluster.label])
     _mark_x(axes, chart)
-    if chart.legend:
-        marks = [Line2D([], [], color=colour, marker="o", linestyle="") for colour in colours.values()]
-        figure.legend(
-            marks,
-            list(map(as_written, colours)),
-            title=as_written(chart.legend),
-            loc="outside right upper",
-            frameon=False,
-        )
     return figure
 
 

@@ -3,9 +3,9 @@
 import torch
 from omegaconf import DictConfig
 
+from vae_cli.callbacks.sheet import Sheet
 from vae_cli.errors import ConfigError
 from vae_cli.noise import derive_seed
-from vae_cli.sampling.picture import Sheet
 from vae_cli.sampling.request import Request
 from vae_cli.sampling.result import Result
 

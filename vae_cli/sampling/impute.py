@@ -7,11 +7,11 @@ from omegaconf import DictConfig
 from torch import Size, Tensor
 
 from vae_cli.callbacks.grid import is_image
+from vae_cli.callbacks.sheet import Sheet
 from vae_cli.errors import ConfigError
 from vae_cli.evaluation.settings import at_least, settings_of
 from vae_cli.inference.impute import Imputing, imputed
 from vae_cli.noise import stream
-from vae_cli.sampling.picture import Sheet
 from vae_cli.sampling.request import Request
 from vae_cli.sampling.result import Result
 from vae_cli.types import Batch

@@ -6,9 +6,9 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
+from vae_cli.callbacks.sheet import Sheet
 from vae_cli.evaluation.settings import at_least, settings_of
 from vae_cli.inference.means import posterior_means
-from vae_cli.sampling.picture import Sheet
 from vae_cli.sampling.request import Request
 from vae_cli.sampling.result import Result
 from vae_cli.types import Batch
@@ -46,7 +46,10 @@ def interpolations(request: Request, settings: DictConfig) -> Result:
     arrays = {"mean": mean, **{name: one.transpose(0, 1) for name, one in z.items()}, **index}
     frames = [Sheet(one, pairs) for one in means]
     told = f"{pairs} pairs of examples of the {request.subject.split} split"
-    return Result(told, arrays, Sheet(mean.flatten(0, 1), chosen.steps), frames)
+    shown = torch.cat([first.x[:, None], mean, second.x[:, None]], 1)  # [pairs, x and T and x, *X]
+    titles = ["x", *[f"{one:.2f}" for one in share.tolist()], "x'"]
+    title = "from the example x to the example x': means of p(x | z) on the line between their posterior means"
+    return Result(told, arrays, Sheet(shown.flatten(0, 1), len(titles), (), titles, title), frames)
 
 
 def _between(start: Tensor, end: Tensor, share: Tensor) -> Tensor:

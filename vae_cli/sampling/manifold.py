@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from omegaconf import DictConfig
 
+from vae_cli.callbacks.sheet import Sheet
 from vae_cli.errors import ConfigError
 from vae_cli.evaluation.settings import settings_of
 from vae_cli.inference.traverse import prior_quantiles
-from vae_cli.sampling.picture import Sheet
 from vae_cli.sampling.request import Request
 from vae_cli.sampling.result import Result
 

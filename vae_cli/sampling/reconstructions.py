@@ -4,8 +4,8 @@ import torch
 from omegaconf import DictConfig
 
 from vae_cli.callbacks.pictures import columns_for, in_pairs
+from vae_cli.callbacks.sheet import Sheet
 from vae_cli.inference.means import posterior_means
-from vae_cli.sampling.picture import Sheet
 from vae_cli.sampling.request import Request
 from vae_cli.sampling.result import Result
 

@@ -119,8 +119,3 @@ class Request:
         if num > (there := self.subject.num_examples):
             raise ConfigError(f"n={num}: the {self.subject.split} split has {there} examples")
         return self.subject.some(num)
-
-
-def one_of(batch: Batch, place: int) -> Batch:
-    """A single example."""
-    return batch.part(slice(place, place + 1))

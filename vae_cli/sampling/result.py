@@ -8,8 +8,8 @@ import numpy as np
 from torch import Size, Tensor
 
 from vae_cli.callbacks.grid import is_image
+from vae_cli.callbacks.sheet import Sheet, drawn
 from vae_cli.files import folder_beside, replacing
-from vae_cli.sampling.picture import Sheet, drawn
 
 _FRAME = 100  # milliseconds
 

@@ -1,8 +1,10 @@
-"""A picture of many small ones, with titles beside its rows and above its columns."""
+"""A picture of many small ones, under a title, with titles beside its rows and above its columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Size, Tensor
 
@@ -10,6 +12,7 @@ from vae_cli.callbacks.grid import grid
 
 _FONT = 14  # pixels
 _GAP = 4
+_LINE = _FONT + _GAP
 _MOST_TILES = 1000  # that a picture shows
 
 
@@ -21,6 +24,7 @@ class Sheet:
     columns: int
     row_titles: Sequence[str] = field(default=())
     column_titles: Sequence[str] = field(default=())
+    title: str = ""
 
     @property
     def shown(self) -> int:
@@ -34,16 +38,26 @@ def drawn(sheet: Sheet, shape: Size) -> Image.Image:
     return _titled(Image.fromarray(pixels.cpu().numpy()), sheet)
 
 
+def pixels_of(sheet: Sheet, shape: Size) -> Tensor:
+    """The same as [C, H, W], uint8."""
+    picture = np.array(drawn(sheet, shape))
+    return torch.from_numpy(picture.reshape(*picture.shape[:2], -1)).permute(2, 0, 1)
+
+
 def _titled(tiles: Image.Image, sheet: Sheet) -> Image.Image:
     """On white, with the titles that there are."""
     font = ImageFont.load_default(_FONT)
     rows = -(-sheet.shown // sheet.columns)
     titles = list(sheet.row_titles[:rows])
     left = max((int(font.getlength(title)) + 2 * _GAP for title in titles), default=0)
-    top = _FONT + 2 * _GAP if sheet.column_titles else 0
+    lines = list(_wrapped(sheet.title, left + tiles.width - 2 * _GAP, font)) if sheet.title else []
+    first = len(lines) * _LINE + _GAP if lines else 0
+    top = first + (_FONT + 2 * _GAP if sheet.column_titles else 0)
     page = Image.new(tiles.mode, (tiles.width + left, tiles.height + top), "white")
     page.paste(tiles, (left, top))
     writer = ImageDraw.Draw(page)
+    for number, line in enumerate(lines):
+        writer.text((_GAP, _GAP + number * _LINE), line, "black", font)
     for number, title in enumerate(titles):
         middle = top + (number + 0.5) * tiles.height / rows
         writer.text((left - _GAP, middle), title, "black", font, anchor="rm")
@@ -51,3 +65,15 @@ def _titled(tiles: Image.Image, sheet: Sheet) -> Image.Image:
         middle = left + (number + 0.5) * tiles.width / sheet.columns
         writer.text((middle, top - _GAP), title, "black", font, anchor="mb")
     return page
+
+
+def _wrapped(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Iterator[str]:
+    """Lines of whole words that are no wider; a word that is wider stands alone."""
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}".strip()
+        if line and font.getlength(longer) > width:
+            yield line
+            longer = word
+        line = longer
+    yield line
