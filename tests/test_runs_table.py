@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,14 @@ import yaml
 from conftest import small_overrides, vae_train
 from filelock import FileLock
 from omegaconf import DictConfig
+from torch.utils.tensorboard import SummaryWriter
 
 from vae_cli.cli.runs import main
 from vae_cli.cli.runs_display import fitting
 from vae_cli.listing.chart import chart, chosen_axes
+from vae_cli.listing.curves import curves
 from vae_cli.listing.differing import differing
-from vae_cli.listing.drawing import figure_of
+from vae_cli.listing.drawing import figure_of, figure_of_curves
 from vae_cli.listing.places import places
 from vae_cli.listing.record import record
 from vae_cli.listing.summary import write_summary
@@ -562,7 +565,7 @@ def test_a_figure_against_a_hyper_parameter(sweep):
     assert points(figure) == sorted((float(beta), elbo) for (beta, _), elbo in ELBOS.items())
     (means_line, *_) = figure.axes[0].lines
     assert means_line.get_xydata().tolist() == [[1.0, -4.0], [4.0, -9.5]]
-    assert "over seed" in figure.axes[0].get_title()
+    assert "over seed" in figure.get_suptitle()
 
 
 def test_other_settings_have_lines_of_their_own(sweep):
@@ -607,6 +610,65 @@ def test_a_plot_that_cannot_be_chosen_says_between_what(tmp_path, command):
     assert status == 1
     assert err == "error: plot= needs x=<key>: latent_dim, optimizer.lr differ between these runs\n"
     assert command(tmp_path, f"plot={tmp_path / 'a.png'}", "where=latent_dim=2")[0] == 0
+
+
+LONG = "a title of runs below a folder with a long name " * 4
+
+
+def test_every_word_of_a_title_and_a_legend_is_in_the_picture(sweep):
+    for beta in (1.0, 4.0):
+        write(sweep / f"wide{beta}", -1.0, beta=beta, choices={"model": "a_model_of_a_name_that_is_long", "prior": "p"})
+    found = replace(drawn(sweep, x="beta", by=["model", "prior", "optimizer.lr", "latent_dim"]), title=LONG)
+    figure = figure_of(found)
+    figure.draw_without_rendering()
+    page, (axes,) = figure.bbox, figure.axes
+    legend, title = figure.legends[0].get_window_extent(), figure._suptitle.get_window_extent()
+    for one in (legend, title):
+        assert page.x0 <= one.x0 <= one.x1 <= page.x1
+        assert page.y0 <= one.y0 <= one.y1 <= page.y1
+    assert axes.get_tightbbox().x1 <= legend.x0, "beside the axes"
+    assert axes.get_tightbbox().y1 <= title.y0, "above the axes"
+    assert figure.get_suptitle().split() == LONG.split()
+
+
+# ---- learning curves -------------------------------------------------------------------------------------------------
+
+
+def logged(run: Path, values: dict[int, float], tag: str = "val/elbo", purge_step: int | None = None) -> None:
+    with SummaryWriter(str(run), purge_step=purge_step, filename_suffix=f".{purge_step}") as writer:
+        for step, value in values.items():
+            writer.add_scalar(tag, value, step)
+
+
+def test_learning_curves_have_each_step_of_a_continued_run_once(sweep, command, tmp_path):
+    first, second = sweep / "beta1_seed0", sweep / "beta4_seed0"
+    logged(first, {10: -9.0, 20: -8.0, 30: -7.0})
+    logged(first, {20: -6.0, 40: -5.0}, purge_step=20)  # continued from step 19: what came later is void
+    logged(second, {10: -500.0, 400: -4.0, 1000: -3.0})
+    tag, found = curves(records(sweep), None, ["seed"], None, "title")
+    assert (tag, found.y, found.legend) == ("val/elbo", "val/elbo (nats)", "beta")
+    shown = {curve.label: (curve.steps, curve.values) for curve in found.curves}
+    assert shown == {"1": ([10, 20, 40], [-9.0, -6.0, -5.0]), "4": ([10, 400, 1000], [-500.0, -4.0, -3.0])}
+    figure = figure_of_curves(found)
+    drawn_lines = [line.get_xydata().tolist() for line in figure.axes[0].lines]
+    assert drawn_lines == [[[10, -9], [20, -6], [40, -5]], [[10, -500], [400, -4], [1000, -3]]]
+    assert figure.axes[0].get_ylim()[0] > -10, "the beginning sets no scale"
+    picture = tmp_path / "curves.png"
+    status, out, err = command(sweep, f"plot={picture}", "x=step")
+    assert (status, out, err) == (0, f"{picture}: val/elbo against step, 2 runs; 2 have none\n", "")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_curve_that_nobody_logged_is_refused_by_what_there_is(sweep, command, tmp_path):
+    picture = tmp_path / "a.png"
+    assert (
+        "error: plot= x=step: none of these runs has logged it; they have nothing yet"
+        in command(sweep, f"plot={picture}", "x=step")[2]
+    )
+    logged(sweep / "beta1_seed0", {1: 1.0}, "train/kl")
+    status, _, err = command(sweep, f"plot={picture}", "x=step", "y=val/kl")
+    assert (status, err) == (1, "error: y=val/kl: none of these runs has logged it; they have train/kl\n")
+    assert command(sweep, f"plot={picture}", "x=step", "y=train/kl")[0] == 0
 
 
 # ---- a real sweep ---------------------------------------------------------------------------------------------------

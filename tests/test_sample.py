@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import command, small_overrides, trained
+from omegaconf import OmegaConf
 from parts import often
 from PIL import Image
 from torch.distributions import Categorical, Independent, Laplace, MixtureSameFamily, MultivariateNormal, Normal
@@ -17,8 +18,11 @@ from vae_cli.distributions.drawing import drawn, tempered
 from vae_cli.distributions.gaussian import independent_gaussian
 from vae_cli.distributions.mixture import GaussianMixture
 from vae_cli.errors import ConfigError
+from vae_cli.evaluation.subject import Subject
 from vae_cli.inference.traverse import along, prior_quantiles
 from vae_cli.loading import load_run
+from vae_cli.sampling.interpolations import interpolations
+from vae_cli.sampling.request import Request
 from vae_cli.types import Batch
 
 # ---- parts ---------------------------------------------------------------------------------------------------------
@@ -68,6 +72,18 @@ def test_titles_stand_beside_rows_and_above_columns():
     assert words[top : top + plain.height // 2].any()
     assert words[top + plain.height // 2 :].any()
     assert not words[:top].any()
+
+
+def test_a_title_is_wrapped_above_all():
+    images = torch.zeros(2, 1, 8, 8)
+    plain = np.asarray(picture_of(Sheet(images, 2), images.shape[1:]))
+    titled = np.asarray(picture_of(Sheet(images, 2, title="one two three four five six seven"), images.shape[1:]))
+    assert titled.shape[1] == plain.shape[1], "no wider than the picture"
+    top = len(titled) - len(plain)
+    assert top > 30, "several lines"
+    assert (titled[top:] == plain).all()
+    assert (titled[: top // 2] < 128).any()
+    assert (titled[top // 2 : top] < 128).any()
 
 
 # ---- the command ---------------------------------------------------------------------------------------------------
@@ -204,6 +220,16 @@ def test_interpolations_end_at_reconstructions(sample, runs):
         torch.testing.assert_close(found["z"][:, 1], found["z"][:, [0, 2]].mean(1))
 
 
+def test_interpolations_show_the_examples_at_their_ends(runs):
+    subject = Subject(load_run(runs / "plain"))
+    kept = OmegaConf.create({"steps": 3})
+    sheet = interpolations(Request(subject, 2, 1.0, []), kept).sheet
+    assert sheet.column_titles == ["x", "0.00", "0.50", "1.00", "x'"]
+    both = subject.some(4).x
+    shown = sheet.images.unflatten(0, (2, 5))
+    assert torch.equal(torch.cat([shown[:, 0], shown[:, -1]]), both)
+
+
 def test_a_class_grid_has_one_noise_a_row(sample, runs):
     found = sample("labels", "what=class_grid", "n=4")[0]["class_grid"]
     run = load_run(runs / "labels")
@@ -268,16 +294,23 @@ def test_pictures_can_be_opened(sample, tmp_path):
     assert {path.suffix for path in (tmp_path / "pictures").iterdir()} == {".npz", ".png", ".gif"}
 
 
-def test_vectors_have_no_picture(tmp_path):
+def test_vectors_have_a_picture_of_their_errors_alone(tmp_path):
     np.savez(tmp_path / "v.npz", x=np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32))
     words = ["dataset=arrays", f"dataset.path={tmp_path / 'v.npz'}", "likelihood=gaussian", "latent_dim=2"]
     trained([*words, "trainer.max_steps=2", "architecture.width=8"], tmp_path / "run")
     done = command(
-        "sample", "run=run", "what=[samples,impute]", "impute.missing=random", "impute.steps=3", cwd=tmp_path
+        "sample",
+        "run=run",
+        "what=[samples,impute,reconstructions]",
+        "impute.missing=random",
+        "impute.steps=3",
+        cwd=tmp_path,
     )
     assert done.status == 0, done.stderr
     assert "x of shape [5] is no image, so there is no picture" in done.stdout
-    assert sorted(path.name for path in (tmp_path / "run" / "samples").iterdir()) == ["impute.npz", "samples.npz"]
+    assert sorted(path.name for path in (tmp_path / "run" / "samples").iterdir()) == [
+        *("impute.npz", "reconstructions.npz", "reconstructions.png", "samples.npz"),
+    ]
 
 
 def test_an_autoencoder_has_reconstructions(sample):

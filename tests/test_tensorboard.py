@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import resumed, scalars, trained
+from conftest import composed, resumed, scalars, trained
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.api_pb2 import Status
@@ -17,8 +17,10 @@ from tensorboard.plugins.hparams.metadata import (
     parse_session_start_info_plugin_data,
 )
 
+from vae_cli.build import build_data, build_experiment
 from vae_cli.callbacks.grid import grid, is_image
-from vae_cli.callbacks.pictures import _rows
+from vae_cli.callbacks.pictures import _rows, _sheets
+from vae_cli.callbacks.tables import most_correlated, relative_errors
 from vae_cli.runs import RunDirectory
 
 
@@ -117,11 +119,13 @@ def test_a_finished_run_asked_again_says_the_same_and_logs_nothing(run):
     assert before == after
 
 
-def test_vectors_have_no_pictures_but_of_their_latents(small, tmp_path):
+def test_vectors_have_pictures_of_their_columns(small, tmp_path):
     np.save(tmp_path / "vectors.npy", np.random.default_rng(0).normal(size=(60, 5)))
     arrays = ["dataset=arrays", f"dataset.path={tmp_path / 'vectors.npy'}", "likelihood=gaussian"]
     trained([*small, *arrays], tmp_path / "run")
-    assert [path.name for path in (tmp_path / "run" / "images").iterdir()] == ["latents.png"]
+    found = {path.stem for path in (tmp_path / "run" / "images").iterdir()}
+    assert found == {"kl", "latents", "errors", "pairs"}
+    assert {f"visual/{name}" for name in found} == set(events(tmp_path / "run").Tags()["images"])
     assert [path.name for path in sorted((tmp_path / "run" / "projector").iterdir())] == ["metadata.tsv", "tensors.tsv"]
 
 
@@ -131,6 +135,21 @@ def test_an_autoencoder_shows_no_bound_and_no_samples(small, tmp_path):
     assert outcome.figures.keys() == {"test/loss", "test/reconstruction"}
     assert not {"val/elbo", "val/kl", "val/active_units"} & scalars(tmp_path / "run").keys()
     assert {path.name for path in (tmp_path / "run" / "images").iterdir()} == {"latents.png", "reconstructions.png"}
+
+
+def test_pairs_of_columns_that_depend_on_each_other_come_first():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 4)) * np.array([1.0, 100, 1, 0])
+    x[:, 2] = -x[:, 0] + 0.1 * rng.normal(size=500)
+    assert most_correlated(x)[0] == [0, 2]
+    assert most_correlated(x[:, :1]) == [[0]]
+    assert sorted(column for pair in most_correlated(x) for column in pair) == [0, 1, 2, 3], "no column twice"
+
+
+def test_errors_are_in_standard_deviations_of_their_columns():
+    x = np.array([[0.0, 5], [2, 5], [4, 5], [6, 5]])
+    assert relative_errors(x, np.full_like(x, [3.0, 7])).tolist() == [1.0, 2.0]
+    assert relative_errors(x, x).tolist() == [0.0, 0.0]
 
 
 def test_probabilities_of_levels_show_bits_and_bounds(small, tmp_path):
@@ -157,6 +176,50 @@ def test_grid_lays_images_out_row_by_row():
     assert is_image(torch.Size((3, 4, 4)))
     assert not is_image(torch.Size((5,)))
     assert not is_image(torch.Size((1, 1, 1000))), "a row of numbers"
+
+
+# ---- pictures of every kind of model ---------------------------------------------------------------------------------
+
+MODELS = {
+    "a standard prior": ([], "its value"),
+    "a learned prior": (["model=vampprior", "prior.components=4"], "of each row"),
+    "a prior of the condition": (["model=cvae", "prior=conditional"], "of each row"),
+    "two latents": (["structure=hierarchical", "latent_dim=[3,2]"], "of each row"),
+    "a sphere": (["model=hyperspherical_vae"], "of each row"),
+}
+
+
+def sheets_of(small, *words):
+    """By name, of a model that was not trained."""
+    config = composed([*small, "likelihood=gaussian", *words])
+    data = build_data(config)
+    experiment = build_experiment(config, data).eval()
+    with torch.no_grad():
+        return experiment, dict(_sheets(experiment, data.examples(20), 9))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_every_prior_has_walks_with_names_and_values(small, kind):
+    words, columns = MODELS[kind]
+    experiment, sheets = sheets_of(small, *words)
+    walks = sheets["traversals"]
+    assert columns in walks.title
+    assert len(walks.row_titles) * 10 == len(walks.images)
+    assert all(title.split("_")[0] in experiment.model.latents for title in walks.row_titles)
+    assert len(walks.column_titles) == 10
+    if kind == "a standard prior":
+        assert (walks.column_titles[0], walks.column_titles[-1]) == ("-3.00", "3.00")
+    else:
+        assert all(" to " in title for title in walks.row_titles)
+
+
+def test_pseudo_inputs_are_shown_from_their_lowest_to_their_highest_value(small):
+    experiment, sheets = sheets_of(small, "model=vampprior", "prior.components=4")
+    shown, inputs = sheets["pseudo_inputs"], experiment.model.prior.pseudo_inputs
+    low, high = float(inputs.min()), float(inputs.max())
+    assert high < 0.5, "nearly black"
+    assert shown.title == f"pseudo_inputs: black is {low:.3g}, white is {high:.3g}"
+    torch.testing.assert_close(shown.images, (inputs - low) / (high - low))
 
 
 def test_every_reconstruction_stands_below_its_original():

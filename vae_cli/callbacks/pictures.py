@@ -124,6 +124,7 @@ def _traversals(model: Model, batch: Batch, sites: Mapping[str, Site]) -> Sheet:
     measure = "KL in nats" if len(known) == len(sites) else "variance of the means"
     walk = "from the lowest value (0) to the highest (1) of each row" if ranges[0] else "its value"
     rest = "the rest at the posterior mean of the first validation example"
+    rest += ", what depends on it at the mean of its prior" if len(sites) > 1 else ""
     title = f"one latent dimension a row ({measure}); columns: {walk}; {rest}"
     rows = [f"{each.title}{more}" for each, more in zip(dimensions, ranges, strict=True)]
     return Sheet(walked(model, one, dimensions, values).flatten(0, 1), _STEPS, rows, columns, title)

@@ -23,14 +23,17 @@ def pairs_of_columns(true: Tensor, drawn: Tensor) -> Tensor:
     """The pairs of columns that depend most on each other, of examples and of draws [N, D] -> picture [3, H, W]."""
     x, made = true.double().cpu().numpy(), drawn.double().cpu().numpy()
     chosen = most_correlated(x)
-    title = f"left: {len(x)} examples; right: {len(made)} draws from the model; the pairs that correlate most"
+    title = f"left, blue: {len(x)} examples; right, orange: {len(made)} draws from the model"
     with own_style():
-        figure, axes = panels(len(chosen), 2, _PANEL, title if len(x[0]) > 1 else title.partition("; the")[0])
+        across = min(2, len(chosen))
+        figure, axes = panels(-(-len(chosen) // across), 2 * across, _PANEL, title)
         for number, pair in enumerate(chosen):
             beside = axes[2 * number : 2 * number + 2]
             for one, values, colour in zip(beside, (x, made), (_BLUE, _ORANGE), strict=True):
                 _draw(one, values[:, pair], pair, colour)
             _share_limits(beside)
+        for one in axes[2 * len(chosen) :]:
+            one.set_visible(False)
         return _picture(pixels(figure))
 
 
@@ -39,12 +42,15 @@ def errors_by_column(true: Tensor, made: Tensor) -> Tensor:
     x, found = true.double().cpu().numpy(), made.double().cpu().numpy()
     errors = relative_errors(x, found)
     with own_style():
-        title = f"reconstruction errors of {len(x)} examples: 0 is perfect, 1 no better than the mean of the column"
+        title = (
+            f"root mean square errors of the reconstructions of {len(x)} examples, over the standard deviation of each "
+            "column: 0 is perfect, 1 no better than its mean"
+        )
         figure, (axes,) = panels(1, 1, _BARS, title)
         axes.bar(np.arange(len(errors)), errors, width=0.8, color=_BLUE)
         axes.axhline(1, color="0.45", linestyle="--", linewidth=1)
         axes.set_xlabel("column")
-        axes.set_ylabel("root mean square / standard deviation")
+        axes.set_ylabel("error / standard deviation")
         if len(errors) <= _MOST_NAMED:
             axes.set_xticks(np.arange(len(errors)))
             axes.tick_params("x", labelsize=6 if len(errors) > _MOST_NAMED // 2 else 8)
@@ -52,7 +58,7 @@ def errors_by_column(true: Tensor, made: Tensor) -> Tensor:
 
 
 def most_correlated(x: np.ndarray) -> list[list[int]]:
-    """Pairs of columns of [N, D], the largest |correlation| first; a single column alone."""
+    """Pairs of columns of [N, D], the largest |correlation| first, no column twice; a single column alone."""
     if x.shape[1] == 1:
         return [[0]]
     varying = np.argsort(-x.var(0), kind="stable")[:_MOST_COMPARED]
@@ -60,7 +66,12 @@ def most_correlated(x: np.ndarray) -> list[list[int]]:
     scaled = (x[:, varying] - x[:, varying].mean(0)) / np.where(scale > 0, scale, 1)
     strength = abs(scaled.T @ scaled)
     pairs = sorted(combinations(range(len(varying)), 2), key=lambda pair: -strength[pair])
-    return [sorted([int(varying[i]), int(varying[j])]) for i, j in pairs[:_MOST_PAIRS]]
+    chosen: list[list[int]] = []
+    for i, j in pairs:
+        columns = sorted([int(varying[i]), int(varying[j])])
+        if not any(column in pair for pair in chosen for column in columns):
+            chosen.append(columns)
+    return chosen[:_MOST_PAIRS]
 
 
 def relative_errors(x: np.ndarray, made: np.ndarray) -> np.ndarray:

@@ -3,11 +3,14 @@
 import torch
 from omegaconf import DictConfig
 
+from vae_cli.callbacks.grid import is_image
 from vae_cli.callbacks.pictures import columns_for, in_pairs
 from vae_cli.callbacks.sheet import Sheet
+from vae_cli.callbacks.tables import errors_by_column
 from vae_cli.inference.means import posterior_means
 from vae_cli.sampling.request import Request
 from vae_cli.sampling.result import Result
+from vae_cli.types import Tokens
 
 _ROWS = 4
 
@@ -24,4 +27,7 @@ def reconstructions(request: Request, _settings: DictConfig) -> Result:
     arrays = {"x": batch.x, "mean": means, **{name: value for name, value in known.items() if value is not None}}
     rows = -(-len(means) // columns)
     sheet = Sheet(in_pairs(batch.x, means, columns), columns, ["x", "model"] * rows)
-    return Result(f"{len(means)} examples of the {request.subject.split} split", arrays, sheet)
+    told = f"{len(means)} examples of the {request.subject.split} split"
+    if is_image(request.data.shape) or isinstance(request.data.support, Tokens):
+        return Result(told, arrays, sheet)
+    return Result(told, arrays, sheet, table=errors_by_column(batch.x.flatten(1), means.flatten(1)))

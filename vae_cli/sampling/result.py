@@ -8,6 +8,7 @@ import numpy as np
 from torch import Size, Tensor
 
 from vae_cli.callbacks.grid import is_image
+from vae_cli.callbacks.pictures import save_png
 from vae_cli.callbacks.sheet import Sheet, drawn
 from vae_cli.files import folder_beside, replacing
 
@@ -22,6 +23,7 @@ class Result:
     arrays: Mapping[str, Tensor | np.ndarray]
     sheet: Sheet
     frames: Sequence[Sheet] = field(default=())  # of an animation, which goes there and back
+    table: Tensor | None = None  # a picture of examples that are no images, [3, H, W], uint8
 
 
 def keep(result: Result, name: str, folder: Path, shape: Size) -> Iterator[str]:
@@ -38,6 +40,10 @@ def _kept(result: Result, name: str, folder: Path, shape: Size) -> Iterator[str]
     shapes = ", ".join(f"{key} {list(value.shape)}" for key, value in result.arrays.items())
     yield f"  {folder / name}.npz: {shapes}"
     if not is_image(shape):
+        if result.table is not None:
+            save_png(result.table, folder / f"{name}.png")
+            yield f"  {folder / name}.png"
+            return
         yield f"  x of shape {list(shape)} is no image, so there is no picture"
         return
     with replacing(folder / f"{name}.png") as file:
