@@ -46,7 +46,7 @@ def write(path: Path, elbo: float | None = -5.0, choices: dict | None = None, **
     run.write_config(DictConfig(content), {"choices": chosen, "overrides": []})
     if elbo is not None:
         test = {"test/elbo": elbo, "test/reconstruction": elbo + 1.0, "test/kl": 1.0, "test/kl/z": 1.0}
-        run.write_metrics({"unit": "nats", "weights": "last", "steps": 6, "epochs": 3, "test": test})
+        run.write_metrics({"unit": "nats", "weights": "last", "steps": 6, "epochs": 3, "waited": 0, "test": test})
         run.write_status("finished", 6)
     return path
 

@@ -311,7 +311,9 @@ def test_the_summary_against_a_hand_computation(tmp_path):
     for job in [*jobs, refused]:
         sweep.run(job).path.mkdir()
     for job, elbo in zip(jobs, elbos.values(), strict=True):
-        sweep.run(job).write_metrics({"steps": 6, "epochs": 2, "test": {"test/elbo": elbo, "test/kl": 1.0}})
+        sweep.run(job).write_metrics(
+            {"steps": 6, "epochs": 2, "waited": 0, "test": {"test/elbo": elbo, "test/kl": 1.0}}
+        )
         sweep.run(job).write_status("finished", 6)
     sweep.run(refused).write_status("failed", 0, "beta=-1: a | weight\nis not negative")
     write_summary(sweep)

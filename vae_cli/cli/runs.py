@@ -164,7 +164,7 @@ def _plot(records: Sequence[Record], request: Request) -> None:
         y, found = curves(records, request.words.get("y"), over, by, _title(records, request))
         save_figure(found, Path(request.words["plot"]))
         left_out = f"; {len(records) - len(found.curves)} have none" if len(found.curves) < len(records) else ""
-        print(f"{request.words['plot']}: {y} against {STEP}, {len(found.curves)} runs{left_out}")
+        say(f"{request.words['plot']}: {y} against {STEP}, {len(found.curves)} runs{left_out}")
         return
     axes = chosen_axes(records, over, request.words.get("x"), request.words.get("y"), by)
     drawn = chart(records, axes, over, _title(records, request))
