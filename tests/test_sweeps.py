@@ -329,7 +329,7 @@ def test_the_summary_against_a_hand_computation(tmp_path):
         ["beta1_seed1_0", "finished", "1", "1", "2", "6", "-2.0", "1.0", ""],
         ["beta1_seed2_0", "finished", "1", "2", "2", "6", "-6.0", "1.0", ""],
         ["beta4_seed0_0", "finished", "4", "0", "2", "6", "-9.5", "1.0", ""],
-        ["beta-1_seed0_0", "failed", "-1", "0", "", "0", "", "", "beta=-1: a | weight\nis not negative"],
+        ["beta-1_seed0_0", "failed", "-1", "0", "", "0", "", "", "beta=-1: a | weight\\nis not negative"],
     ]
     told = (sweep.path / "summary.md").read_text()
     assert "5 jobs: 4 finished, 1 failed." in told
