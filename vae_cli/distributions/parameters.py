@@ -6,7 +6,6 @@ from torch import Tensor
 from torch.distributions import (
     Bernoulli,
     Categorical,
-    ContinuousBernoulli,
     Distribution,
     Independent,
     Laplace,
@@ -15,6 +14,7 @@ from torch.distributions import (
     Normal,
 )
 
+from vae_cli.distributions.continuous_bernoulli import ContinuousBernoulli
 from vae_cli.distributions.delta import Delta
 from vae_cli.distributions.discretized_logistic import DiscretizedLogistic
 from vae_cli.distributions.flow import Flow

@@ -1,8 +1,9 @@
 """p(x | z) for grey values in [0, 1] as a density."""
 
 from torch import Tensor
-from torch.distributions import ContinuousBernoulli, Distribution, Independent
+from torch.distributions import Distribution, Independent
 
+from vae_cli.distributions.continuous_bernoulli import ContinuousBernoulli
 from vae_cli.types import Head, Levels, Spec, UnitInterval
 
 
@@ -17,5 +18,4 @@ class ContinuousBernoulliHead(Head):
 
     def forward(self, h: Tensor) -> Distribution:
         """Logits of lambda, [*batch, *X] -> p(x | z)."""
-        values = ContinuousBernoulli(logits=h, validate_args=False)
-        return Independent(values, len(self.param_shape), validate_args=False)
+        return Independent(ContinuousBernoulli(h), len(self.param_shape), validate_args=False)
