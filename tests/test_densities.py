@@ -12,7 +12,9 @@ from vae_cli.noise import record, replay
 from vae_cli.types import Real, UnitInterval, UnitSphere
 
 FEATURES = (-100.0, -60.0, -20.0, -5.0, -0.3, -0.02, 0.0, 1e-4, 0.24, 0.26, 5.0, 16.0, 40.0, 90.0, 100.0)
-MASSES = [name for name in choices("likelihood") if not {Real, UnitInterval} & set(head("likelihood", name, (1,)).models)]
+MASSES = [
+    name for name in choices("likelihood") if not {Real, UnitInterval} & set(head("likelihood", name, (1,)).models)
+]
 DENSITIES = [name for name in choices("likelihood") if name not in MASSES]
 
 
@@ -68,9 +70,7 @@ def test_draws_have_the_mean(choice):
     assert excess.max() < 6, rows[excess.argmax()]
 
 
-@pytest.mark.parametrize(
-    ("logit", "mean"), [(-60, 0.016667), (-20, 0.05), (12, 0.916673), (-0.01, 0.499167)], ids=str
-)
+@pytest.mark.parametrize(("logit", "mean"), [(-60, 0.016667), (-20, 0.05), (12, 0.916673), (-0.01, 0.499167)], ids=str)
 def test_means_of_the_continuous_bernoulli(logit, mean):
     part = head("likelihood", "continuous_bernoulli", (1,))
     assert float(part(torch.tensor([float(logit)])).mean) == pytest.approx(mean, abs=1e-6)
@@ -93,7 +93,9 @@ def test_continuous_bernoulli_where_terms_cancel(dtype):
     assert float(part(torch.tensor([-60.0])).log_prob(torch.zeros(1))) == pytest.approx(4.0943, abs=1e-4)
 
 
-@pytest.mark.parametrize("choice", [name for name in POSTERIORS if UnitSphere not in head("posterior", name, (3,)).models])
+@pytest.mark.parametrize(
+    "choice", [name for name in POSTERIORS if UnitSphere not in head("posterior", name, (3,)).models]
+)
 @pytest.mark.parametrize("size", [0.1, 3.0, 30.0, 100.0])
 def test_a_posterior_is_the_density_of_its_draws(choice, size):
     """ln q(z) = ln N(eps; 0, I) - ln |det dz / d eps|, whatever the features."""

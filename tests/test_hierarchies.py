@@ -184,6 +184,15 @@ def test_the_noise_of_a_deep_model_enters_at_every_layer():
         assert part.prior(name, {}, None, model.infer).base_dist.scale.tolist() == [1] * z[name].shape[-1]
 
 
+def test_the_maps_of_noise_in_a_deep_model_start_as_rotations():
+    noise = model_of("dlgm").generation.noise
+    for linear in noise.values():
+        size = linear.in_features
+        torch.testing.assert_close(linear.weight.mT @ linear.weight, torch.eye(size).double(), rtol=0, atol=1e-6)
+    off_diagonal = noise["z1"].weight.abs().sum() - noise["z1"].weight.diagonal().abs().sum()
+    assert off_diagonal > 1, "a rotation, not the identity"
+
+
 def test_a_ladder_multiplies_what_is_seen_and_what_is_expected():
     """The product of two densities is proportional to q: their log ratio is the same everywhere."""
     seen, expected = (Diagonal(Spec(Size((3,)), Real()))(torch.randn(4, 6).double()) for _ in range(2))

@@ -4,12 +4,19 @@ import math
 
 import pytest
 import torch
+from conftest import composed
+from hydra.utils import instantiate
+from parts import leaf
+from pytorch_lightning import Trainer
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
+from vae_cli.build import build_data, build_experiment
 from vae_cli.distributions.joined import joined
 from vae_cli.distributions.marginals import normal_marginals
 from vae_cli.distributions.rank_one_gaussian import RankOneGaussian
 from vae_cli.noise import by_example
+from vae_cli.schedules import FINAL_STEP
+from vae_cli.types import Real, Spec
 
 B, Z = 5, 6
 
@@ -74,6 +81,36 @@ def test_without_a_direction_values_and_gradients_are_those_of_independent_dimen
     (q.log_prob(q.rsample()) + q.entropy() + q.variance.sum(-1)).sum().backward()
     torch.testing.assert_close(direction.grad, torch.zeros_like(direction), rtol=0, atol=1e-12)  # even in v
     torch.autograd.gradcheck(lambda *parts: RankOneGaussian(*parts).log_prob(value), (mean, scale, direction))
+
+
+def test_a_direction_is_held_for_its_steps_and_free_afterwards_and_in_evaluation():
+    part = instantiate(leaf("posterior", "low_rank"), held_steps=5)(Spec(torch.Size((Z,)), Real())).double()
+    h, value = torch.randn(B, 3 * Z, dtype=torch.float64), torch.randn(B, Z).double()
+    free = part(h).log_prob(value)
+    scale = torch.exp(10 * torch.tanh(h[:, Z : 2 * Z] / 10))
+    for step in (0, 4):
+        part.at(step)
+        torch.testing.assert_close(part(h).log_prob(value), Normal(h[:, :Z], scale).log_prob(value).sum(-1))
+    for step in (5, FINAL_STEP):
+        part.at(step)
+        assert torch.equal(part(h).log_prob(value), free)
+
+
+def test_training_holds_what_validation_does_not(small):
+    """While it is held, weights that only the direction reads have no gradient; validation uses q as it ends."""
+    config = composed([*small, "posterior=low_rank", "posterior.held_steps=1"])
+    data = build_data(config)
+    experiment = build_experiment(config, data)
+    batch = next(iter(data.train))
+    experiment.trainer = Trainer(logger=False, accelerator="cpu", enable_progress_bar=False)
+    (weight,) = [parameter for parameter in experiment.model.encoder.parameters() if parameter.shape == (9, 8)]
+    gradients, done = [], experiment.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step
+    for step in (0, 1):
+        done.total.completed = step
+        (gradient,) = torch.autograd.grad(experiment.training_step(batch, 0), weight)
+        gradients.append(gradient[6:].abs().max())
+    assert gradients[0] == 0 < gradients[1]
+    assert not experiment.model.posterior._held
 
 
 def test_single_precision_is_enough_at_the_largest_directions():

@@ -6,6 +6,7 @@ it. The sums are part of the checkpoint: a resumed run logs what the uninterrupt
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from vae_cli.errors import TrainingError
 from vae_cli.monitors import Monitor, no_pause
 from vae_cli.noise import seed, stream
 from vae_cli.schedules import FINAL_STEP
-from vae_cli.types import Batch, Model, Objective, OptimizerFactory, Schedule, Terms
+from vae_cli.types import Batch, Model, Objective, OptimizerFactory, Schedule, Staged, Terms
 
 MONITOR = "val/loss"  # of the objective that is trained, at the values that its schedules end with
 
@@ -46,6 +47,7 @@ class Experiment(LightningModule):
         self.model = model
         self.objective = objective
         self._optimizer, self._lr_factor = optimizer, lr_factor
+        self._staged = [part for part in model.modules() if isinstance(part, Staged)]
         self._monitors = monitors
         self._seed = seed
         self._training_sums = Sums()
@@ -94,7 +96,8 @@ class Experiment(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; its noise follows from (seed, step, process)."""
         seed(self.device, self._seed, "step", self.global_step, self.global_rank)
-        terms = self.objective(self.model, batch, self.schedule_values(self.global_step))
+        with _at(self._staged, self.global_step):
+            terms = self.objective(self.model, batch, self.schedule_values(self.global_step))
         values = _values(terms)
         if self.device.type == "cpu" and self.trainer.world_size == 1:  # else waiting for others: `drain` finds out
             _refuse_non_finite(dict(zip(terms, values.tolist(), strict=True)), f"step {self.global_step + 1}")
@@ -186,6 +189,18 @@ class Experiment(LightningModule):
         _refuse_non_finite(means, f"step {self.global_step}", split)
         self.figures = {f"{split}/{name}": value for name, value in means.items()}
         self.log_dict(self.figures, logger=False)  # for callbacks that monitor a figure
+
+
+@contextmanager
+def _at(parts: Sequence[Staged], step: int) -> Iterator[None]:
+    """As at that step while inside, and as they end afterwards: what validates, tests and draws sees no other."""
+    for part in parts:
+        part.at(step)
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.at(FINAL_STEP)
 
 
 def _values(terms: Terms) -> Tensor:

@@ -191,6 +191,14 @@ class Network(nn.Module, ABC):
         """H [N, *in], c [N, *condition] -> [N, *out]; each network mixes c in its own way."""
 
 
+class Staged(ABC):
+    """A part that changes with the optimiser step while it is trained; everywhere else it is as it ends."""
+
+    @abstractmethod
+    def at(self, step: int) -> None:
+        """Be as at that optimiser step from now on."""
+
+
 class Head(nn.Module, ABC):
     """Turns features into a distribution. Likelihoods and posteriors are both heads."""
 

@@ -10,8 +10,9 @@ from torch.nn import functional as F  # noqa: N812 (torch's own abbreviation)
 
 from vae_cli.distributions.gaussian import independent_gaussian
 from vae_cli.distributions.rank_one_gaussian import RankOneGaussian
+from vae_cli.errors import ConfigError
 from vae_cli.heads.bounded import bounded_scale, softly_limited
-from vae_cli.types import Head, Real, Spec
+from vae_cli.types import Head, Real, Spec, Staged
 
 
 class Isotropic(Head):
@@ -73,21 +74,34 @@ class Cholesky(Head):
         return MultivariateNormal(mean, scale_tril=tril, validate_args=False)
 
 
-class LowRank(Head):
+class LowRank(Head, Staged):
     """N(mu, (D + u u^T)^-1) with D diagonal (Rezende, Mohamed & Wierstra 2014, section 4.3).
 
     Features are D^-1/2 u in place of u: what correlates dimensions does not depend on their scales. Softly limited, the
     variance in its direction is at least the (1 + 100 Z)th part.
+
+    Args:
+        held_steps: u is zero for so many optimiser steps, which is ours: q is diagonal until the decoder has learned
+            which directions matter. It is held, not started at zero: q is even in u, whose gradient would be zero there
+            for ever.
     """
 
     models = (Real,)
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, *, held_steps: int) -> None:
         super().__init__()
+        if held_steps < 0:
+            raise ConfigError(f"posterior.held_steps={held_steps}: 0 for none, or more")
         self.embed_shape = spec.shape
         self.param_shape = Size((3 * spec.shape.numel(),))
+        self._held_steps, self._held = held_steps, False
+
+    def at(self, step: int) -> None:
+        """Hold the direction, or let it go."""
+        self._held = step < self._held_steps
 
     def forward(self, h: Tensor) -> Distribution:
         """[*batch, 3 Z]: means, the logs of D^-1/2, then D^-1/2 u."""
         mean, log_scale, direction = h.chunk(3, dim=-1)
-        return RankOneGaussian(mean, bounded_scale(log_scale), softly_limited(direction))
+        direction = torch.zeros_like(direction) if self._held else softly_limited(direction)
+        return RankOneGaussian(mean, bounded_scale(log_scale), direction)

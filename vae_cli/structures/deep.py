@@ -15,7 +15,11 @@ from vae_cli.types import Infer, Parts, Spec, Values
 
 
 class Deep(Generation):
-    """T_l are the architecture's inner networks, T_0 its decoder, G_l matrices; the top layer has the model's prior."""
+    """T_l are the architecture's inner networks, T_0 its decoder, G_l matrices; the top layer has the model's prior.
+
+    Each G_l starts as a rotation, which is ours. A random matrix stretches one direction of z_l above all others; a
+    posterior of rank one then spends its direction on that, the same for every x, and learns z_l in a frame of its own.
+    """
 
     def __init__(self, layers: Layers, param_shape: Size, data: Spec, parts: Parts) -> None:
         super().__init__()
@@ -28,7 +32,7 @@ class Deep(Generation):
         self.priors = nn.ModuleDict({name: Standard(layers.spec(name), data) for name in below})
         self.priors[top] = parts.prior(layers.spec(top), data)
         sizes = {name: layers.width([name]) for name in layers.names}
-        self.noise = nn.ModuleDict({name: nn.Linear(*size, *size, bias=False) for name, size in sizes.items()})
+        self.noise = nn.ModuleDict({name: _rotation(*size) for name, size in sizes.items()})
         above = zip(below, layers.names[1:], strict=True)
         self.networks = nn.ModuleDict(
             {name: parts.inner(sizes[next_], sizes[name], data.condition) for name, next_ in above}
@@ -46,3 +50,10 @@ class Deep(Generation):
         for name in below:
             h = over_samples(self.networks[name], h, c) + self.noise[name](values[name])
         return over_samples(self.decoder, h, c)
+
+
+def _rotation(size: int) -> nn.Linear:
+    """A linear map whose matrix starts orthogonal."""
+    linear = nn.Linear(size, size, bias=False)
+    nn.init.orthogonal_(linear.weight)
+    return linear
