@@ -66,7 +66,7 @@ class ContinuousBernoulli(Unchecked):
 
 
 def _apart(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """|l|, at least where series end, so that the other branch has finite values and gradients; and where it is less."""
+    """|l|, no less than where series end, so that the other branch has finite gradients; and where it is less."""
     return logits.abs().clamp(min=_NEAR), logits.abs() < _NEAR
 
 
@@ -80,5 +80,5 @@ def _even(logits: Tensor, *coefficients: float) -> Tensor:
 
 
 def _odd(logits: Tensor, *coefficients: float) -> Tensor:
-    """l (c_0 + c_1 l^2 + ...)."""
+    """The same, times l."""
     return logits.clamp(-_NEAR, _NEAR) * _even(logits, *coefficients)
