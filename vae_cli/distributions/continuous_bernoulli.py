@@ -71,7 +71,7 @@ def _apart(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _even(logits: Tensor, *coefficients: float) -> Tensor:
-    """c_0 + c_1 l^2 + c_2 l^4 + ..., of no more than 1 in size, whatever l is."""
+    """The sum of c_k l^(2k), with |l| no more than where series end."""
     squared = logits.clamp(-_NEAR, _NEAR) ** 2
     total = torch.zeros_like(logits)
     for coefficient in reversed(coefficients):
