@@ -245,6 +245,22 @@ def test_annealing_gives_the_truth():
     assert float(found.acceptance.mean()) == pytest.approx(0.65, abs=0.1)
 
 
+def test_the_error_of_annealing_is_how_far_other_chains_scatter():
+    model, batch = examples(100)
+    how = Annealing(chains=6, steps=20, leapfrog=3)
+    found = [annealed(model, batch, how, seed=seed, memory=10 * MEGABYTE) for seed in range(20)]
+    scatter = torch.stack([one.log_evidence for one in found]).var(0).mean().sqrt()
+    told = torch.stack([one.error for one in found]).square().mean().sqrt()
+    assert float(told) == pytest.approx(float(scatter), rel=0.2)
+
+
+def test_many_chains_and_steps_are_exact():
+    model, batch = examples(6)
+    found = annealed(model, batch, Annealing(chains=300, steps=300, leapfrog=3), seed=0, memory=100 * MEGABYTE)
+    assert (found.log_evidence - log_evidence(model, batch.x)).abs().max() < 0.05
+    assert found.error.max() < 0.05
+
+
 def test_annealing_does_not_look_at_the_encoder():
     model, batch = examples()
     how = Annealing(chains=2, steps=20, leapfrog=2)
@@ -408,7 +424,8 @@ def test_the_gaps_add_up_to_what_the_elbo_lacks(path):
 
 
 def test_the_larger_estimate_stands_for_the_truth(path, monkeypatch):
-    seven = lambda _model, batch, _how, **_: Annealed(torch.full((len(batch.x),), 7.0).double(), torch.ones(1))
+    all_seven = lambda batch: torch.full((len(batch.x),), 7.0).double()
+    seven = lambda _model, batch, _how, **_: Annealed(all_seven(batch), 0 * all_seven(batch), torch.ones(1))
     monkeypatch.setattr("vae_cli.evaluation.likelihood.annealed", seven)
     found = report(path)
     assert figures(found)["approximation_gap"].note == "5 examples, ln p(x) by ais"

@@ -83,6 +83,30 @@ def test_without_a_direction_values_and_gradients_are_those_of_independent_dimen
     torch.autograd.gradcheck(lambda *parts: RankOneGaussian(*parts).log_prob(value), (mean, scale, direction))
 
 
+@pytest.mark.parametrize(("choice", "lost"), [("low_rank", 0.0), ("diagonal", 0.608)])
+def test_one_direction_explains_what_independent_dimensions_cannot(choice, lost):
+    """KL(q || p(z | x)) at its least, of x = W z + noise whose two columns are nearly the same: precision I + W^T W."""
+    w = torch.tensor([[1, 0.95], [0.3, 0.35], [2, 2.1], [0, 0.1]]).double()
+    exact = MultivariateNormal(torch.zeros(2).double(), precision_matrix=torch.eye(2).double() + w.mT @ w)
+    part = instantiate(leaf("posterior", choice))(Spec(torch.Size((2,)), Real())).double()
+    h = torch.randn(part.param_shape, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([h], max_iter=500, line_search_fn="strong_wolfe")
+
+    def divergence():
+        q = part(h)
+        covariance = q.covariance_matrix if choice == "low_rank" else torch.diag_embed(q.variance)
+        return kl_divergence(MultivariateNormal(q.mean, covariance), exact)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = divergence()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert float(divergence()) == pytest.approx(lost, abs=0.01)
+
+
 def test_a_direction_is_held_for_its_steps_and_free_afterwards_and_in_evaluation():
     part = instantiate(leaf("posterior", "low_rank"), held_steps=5)(Spec(torch.Size((Z,)), Real())).double()
     h, value = torch.randn(B, 3 * Z, dtype=torch.float64), torch.randn(B, Z).double()

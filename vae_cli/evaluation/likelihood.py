@@ -13,7 +13,7 @@ from torch.distributions import MixtureSameFamily
 from vae_cli.errors import ConfigError
 from vae_cli.evaluation.report import Finding, NotApplicable, Report
 from vae_cli.evaluation.subject import Subject
-from vae_cli.inference.annealed import Annealing, annealed
+from vae_cli.inference.annealed import Annealed, Annealing, annealed
 from vae_cli.inference.fit_q import Fitting, fitted
 from vae_cli.inference.likelihood import bounds, from_the_prior, joined
 from vae_cli.inference.memory import draws_within
@@ -29,6 +29,7 @@ Score = Callable[..., Bounds]  # batch, features=... -> its bounds
 _AT_ONCE = 100  # examples between two moves of the progress bar
 _BUSY = 64  # draws of one example in chains or fits, about: tells how many examples keep a processor busy
 _MOST = 1_000_000  # draws; more are a slip of the finger
+_CERTAIN = 0.1  # nats; an estimate of ln p(x) whose error is larger says so
 _FAR = 0.5  # nats between two estimates of ln p(x) that are worth a remark
 
 
@@ -144,23 +145,48 @@ def _can_be_annealed(subject: Subject, batch: Batch) -> bool:
 def _anneal(subject: Subject, pieces: list[Batch], how: Annealing, own: Bounds, bound: str) -> Report:
     """Its details have the estimates of ln p(x) of every example."""
     progress = _share(subject.progress, len(pieces))
-    found = [
-        annealed(subject.model, piece, how, seed=subject.seed, memory=subject.memory, progress=progress)
-        for piece in pieces
-    ]
-    estimate, acceptance = (torch.cat([getattr(one, name) for one in found]) for name in ("log_evidence", "acceptance"))
-    note = f"{len(estimate)} examples"
+    found = Annealed.joined(
+        [
+            annealed(subject.model, piece, how, seed=subject.seed, memory=subject.memory, progress=progress)
+            for piece in pieces
+        ]
+    )
+    note = f"{len(found.log_evidence)} examples"
     findings = [
-        mean("ais", estimate, f"{note}, {how.chains} chains, {how.steps} steps"),
+        mean("ais", found.log_evidence, f"{note}, {how.chains} chains, {how.steps} steps"),
+        *_of_the_chains(found, how),
         mean(f"{bound}_subset", own.importance_weighted, f"the same {note}"),
     ]
-    details = {"ais_acceptance": float(acceptance.mean()), "ais": estimate.tolist()}
-    return Report(findings, _verdict(estimate, own.importance_weighted, bound), details)
+    remarks = [*_uncertain(found, how), *_verdict(found.log_evidence, own.importance_weighted, bound)]
+    details = {"ais_acceptance": float(found.acceptance.mean()), "ais": found.log_evidence.tolist()}
+    return Report(findings, remarks, details)
 
 
 def _share(progress: Progress, pieces: int) -> Progress:
     """Of a loop that is one of so many: its length is told as that of all."""
     return lambda things, title, total: progress(things, title, total * pieces)
+
+
+def _of_the_chains(found: Annealed, how: Annealing) -> list[Finding]:
+    """How much of what is found is chance: other chains would give another number."""
+    if how.chains == 1:
+        return []
+    return [Finding("ais_error", _error(found), "nats", note="standard error for one example, from its chains")]
+
+
+def _error(found: Annealed) -> float:
+    return float(found.error.square().mean().sqrt())
+
+
+def _uncertain(found: Annealed, how: Annealing) -> list[str]:
+    """Chains that differ also lie below the truth on average, by about half the square of their error."""
+    if how.chains == 1:
+        return ["ais: one chain says nothing of its error: likelihood.ais.chains=4 or more does"]
+    error = _error(found)
+    if error <= _CERTAIN:
+        return []
+    wanted = math.ceil(how.chains * (error / _CERTAIN) ** 2)
+    return [f"ais is uncertain by {error:.2f} nats an example: likelihood.ais.chains={wanted} would make it {_CERTAIN}"]
 
 
 def _verdict(estimate: Tensor, bound: Tensor, name: str) -> list[str]:

@@ -8,8 +8,8 @@ Shape legend: C chains, B batch, Z event of a latent variable.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -59,7 +59,14 @@ class Annealed:
     """Of every example, [B]."""
 
     log_evidence: Tensor  # nats, float64
+    error: Tensor  # its standard error, from how far the chains differ; nan where there is one
     acceptance: Tensor  # of the steps of Hamiltonian Monte Carlo, between 0 and 1
+
+    @staticmethod
+    def joined(found: "Sequence[Annealed]") -> "Annealed":
+        """The examples of several, one after another."""
+        columns = ([getattr(one, field.name) for one in found] for field in fields(Annealed))
+        return Annealed(*map(torch.cat, columns))
 
 
 def annealed(
@@ -79,7 +86,7 @@ def annealed(
     steps = progress(range(how.steps * len(parts)), "annealed importance sampling", how.steps * len(parts))
     found = [_annealed(model, part, how, seed, steps) for part in parts]
     next(steps, None)  # the loop ends
-    return Annealed(torch.cat([one.log_evidence for one in found]), torch.cat([one.acceptance for one in found]))
+    return Annealed.joined(found)
 
 
 def _betas(steps: int) -> list[float]:
@@ -105,7 +112,16 @@ def _annealed(model: Model, batch: Batch, how: Annealing, seed: int, steps: Iter
         point, accepted = _transition(at, point, beta, step_size, how.leapfrog, momentum, threshold)
         acceptance += accepted / how.steps
         step_size = step_size * (_GAIN * (accepted - _TARGET)).exp()
-    return Annealed(log_w.logsumexp(0) - math.log(how.chains), acceptance)
+    return Annealed(log_w.logsumexp(0) - math.log(how.chains), _jackknife(log_w), acceptance)
+
+
+def _jackknife(log_w: Tensor) -> Tensor:
+    """The standard error of ln mean_c w_c, [C, B] -> [B]: by how much leaving out each chain moves it (Tukey 1958)."""
+    chains = len(log_w)
+    itself = torch.eye(chains, dtype=torch.bool, device=log_w.device).unsqueeze(-1)
+    others = log_w.expand(chains, *log_w.shape).masked_fill(itself, -math.inf)  # [chain left out, C, B]
+    without = others.logsumexp(1)  # [C, B]; the constant ln (C - 1) moves nothing
+    return ((chains - 1) * without.var(0, correction=0)).sqrt()
 
 
 def _draws_of_the_prior(model: Model, batch: Batch, chains: int, seed: int) -> Values:
