@@ -104,7 +104,7 @@ def test_one_direction_explains_what_independent_dimensions_cannot(choice, lost)
         return loss
 
     optimizer.step(closure)
-    assert float(divergence()) == pytest.approx(lost, abs=0.01)
+    assert float(divergence().detach()) == pytest.approx(lost, abs=0.01)
 
 
 def test_a_direction_is_held_for_its_steps_and_free_afterwards_and_in_evaluation():
