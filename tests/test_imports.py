@@ -24,6 +24,7 @@ LAYERS = [
     {"data"},
     {"monitors", "advice", "inference", "metrics"},
     {"experiment", "precision", "compilation", "accelerator"},
+    {"threads"},
     {"callbacks", "loop"},
     {"build", "runs"},
     {"loading"},

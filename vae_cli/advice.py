@@ -1,13 +1,16 @@
 """What a run says in words where it trains well enough and will disappoint all the same."""
 
+import platform
 from collections.abc import Iterator, Mapping
 
+import torch
 from omegaconf import DictConfig
 
 from vae_cli.schedules import FINAL_STEP
 from vae_cli.types import Schedule
 
 _UNTRAINED = 500  # steps; many a healthy model begins without active units and finds them later
+_WITHOUT_BFLOAT16 = ("DEFAULT", "AVX2") if platform.machine() in ("x86_64", "AMD64") else ()  # as torch calls them
 _FEW, _SHARE = 2, 10  # at most so many active units, and of so many each, are few: large latents are never full
 
 
@@ -53,6 +56,15 @@ def diverged(config: DictConfig, first: float | None, best: float, last: float |
         f"the validation loss ended at {last:.5g}, worse than it began ({first:.5g}), and its best is {best:.5g}: "
         f"training diverged or overfitted; the best weights are kept; try {', '.join(remedies)}, or a shorter run"
     )
+
+
+def slow_precision(precision: str, device: str) -> Iterator[str]:
+    """What to say where the processor has no instructions for the precision asked for."""
+    if device == "cpu" and precision != "32-true" and torch.backends.cpu.get_cpu_capability() in _WITHOUT_BFLOAT16:
+        yield (
+            f"trainer.precision={precision}: this processor computes bfloat16 and float16 by way of float32, which can "
+            "take several times as long as trainer.precision=32-true"
+        )
 
 
 def few(units: int, dimensions: int) -> bool:

@@ -15,6 +15,7 @@ class TrainerConfig:
     patience: int | None = None
     accelerator: str = MISSING
     devices: Any = MISSING
+    threads: Any = None  # a number, or auto; None: as torch finds them, in runs that know of no such key
     precision: str = MISSING
     gradient_clip_val: float | None = None
 

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 
 from vae_cli.accelerator import accelerator_of
-from vae_cli.advice import collapsed, diverged, unfinished
+from vae_cli.advice import collapsed, diverged, slow_precision, unfinished
 from vae_cli.allocator import keep_freed_memory
 from vae_cli.build import build_data, build_experiment, rehearse
 from vae_cli.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints, load_checkpoint
@@ -35,7 +35,7 @@ from vae_cli.callbacks.latents import Latents
 from vae_cli.callbacks.layout import add_layout
 from vae_cli.callbacks.patience import Patience, waited_in
 from vae_cli.callbacks.pictures import Pictures
-from vae_cli.callbacks.progress import ProgressBar
+from vae_cli.callbacks.progress import ProgressBar, ProgressLines
 from vae_cli.callbacks.scalars import Scalars
 from vae_cli.callbacks.session import Hyperparameters, end_session, start_session
 from vae_cli.callbacks.tensorboard import TensorBoard
@@ -52,6 +52,7 @@ from vae_cli.metrics.enough import FEWEST
 from vae_cli.precision import MixedInNetworks, set_float32_precision
 from vae_cli.runs import RunDirectory, resolved
 from vae_cli.telling import clean, warn
+from vae_cli.threads import threads_for
 
 log = logging.getLogger("vae_cli")
 
@@ -146,6 +147,7 @@ class _Run:
         self._data = build_data(config)
         self.experiment = build_experiment(config, self._data)
         terms = rehearse(self.experiment, self._data)
+        self._take_threads()
         place = _START if checkpoint is None else _place_in(checkpoint, self.experiment, terms)
         if config.compile:
             compile_networks(self.experiment)
@@ -171,6 +173,13 @@ class _Run:
                 f"run={directory.path} stopped inside an epoch that {place.world} device(s) shared: "
                 f"continue it with trainer.devices={place.world}"
             )
+
+    def _take_threads(self) -> None:
+        """Chosen once, and kept: they change the last digits of sums."""
+        settings = self._config.trainer
+        device = accelerator_of(settings.accelerator, "trainer.accelerator")
+        settings.threads = threads_for(settings.threads, self.experiment, self._data, device)
+        torch.set_num_threads(settings.threads)
 
     @property
     def data(self) -> dict[str, Any]:
@@ -221,6 +230,7 @@ class _Run:
         log.info("training from step %d, threads: %d", self.first_step, torch.get_num_threads())
         schedules, seen = self.experiment.objective.schedules, self._patience
         self._warn(unfinished(schedules, self._last_step()))
+        self._warn(slow_precision(self._config.trainer.precision, self._trainer.strategy.root_device.type))
         self._trainer.fit(self.experiment, datamodule=self._data, ckpt_path=self._checkpoint, weights_only=True)
         self._warn(collapsed(self._config, schedules, self._latents.active, self._trainer.global_step))
         if self._data.val.num_rows() >= FEWEST:
@@ -385,8 +395,11 @@ def _trainer(
 ) -> Trainer:
     settings, logs = config.trainer, config.logging
     callbacks: list[Callback] = [Scalars(logs.every_n_steps), *watching]
-    if _is_first_process() and (logs.progress == "always" or (logs.progress == "auto" and _on_a_terminal())):
-        callbacks.append(ProgressBar(console(), settings.max_steps))
+    if _is_first_process() and logs.progress != "never":
+        moving = logs.progress == "always" or _on_a_terminal()
+        callbacks.append(
+            ProgressBar(console(), settings.max_steps) if moving else ProgressLines(settings.max_steps)
+        )
     callbacks.append(Pauses(interruption))
     callbacks.append(
         Checkpoints(directory.checkpoints, logs.checkpoint_every_n_steps, settings.max_steps, interruption)

@@ -85,6 +85,7 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
             "trainer.precision=16-mixed cannot clip gradients for a fused optimiser: optimizer.fused=false"
         )
     _check_devices(trainer.devices)
+    _check_threads(trainer.threads)
     if config.logging.progress not in ("auto", "always", "never"):
         raise ConfigError(f"logging.progress={config.logging.progress}: auto, always or never")
     if not re.fullmatch(r"[\w.-]+", config.name):
@@ -108,6 +109,14 @@ def _check_devices(devices: Any) -> None:
     most = max(2, os.cpu_count() or 1)
     if number > most:
         raise ConfigError(f"trainer.devices={number}: this machine has {most} processor cores, and each needs one")
+
+
+def _check_threads(threads: Any) -> None:
+    """ConfigError for what is no number of threads, and for more than there are cores to run them."""
+    cores = os.cpu_count() or 1
+    whole = isinstance(threads, int) and not isinstance(threads, bool)
+    if threads not in ("auto", None) and not (whole and 1 <= threads <= cores):
+        raise ConfigError(f"trainer.threads={threads}: auto, or 1 to {cores}, the processor cores of this machine")
 
 
 def _is_number_of_device(value: Any) -> bool:

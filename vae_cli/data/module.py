@@ -48,6 +48,11 @@ class DataModule(LightningDataModule):
         return self.train, self.val, self.test
 
     @property
+    def batch_size(self) -> int:
+        """Examples a training step, over all processes."""
+        return self._sizes["batch_size"]
+
+    @property
     def eval_batch_size(self) -> int:
         """Examples a validation or test step."""
         return self._sizes["eval_batch_size"]

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 _NOT_OF_THE_JOB = ("run", "sweep", "retry", "trust", "name", "logging")
-BUDGET_AND_DEVICE = ("max_epochs", "max_steps", "patience", "accelerator", "devices")  # of `trainer`
+BUDGET_AND_DEVICE = ("max_epochs", "max_steps", "patience", "accelerator", "devices", "threads")  # of `trainer`
 PATHS = ("root", "path", "download")  # in whichever node of `dataset` they stand
 _LONGEST = 80  # characters of a name that is for reading
 
