@@ -397,9 +397,7 @@ def _trainer(
     callbacks: list[Callback] = [Scalars(logs.every_n_steps), *watching]
     if _is_first_process() and logs.progress != "never":
         moving = logs.progress == "always" or _on_a_terminal()
-        callbacks.append(
-            ProgressBar(console(), settings.max_steps) if moving else ProgressLines(settings.max_steps)
-        )
+        callbacks.append(ProgressBar(console(), settings.max_steps) if moving else ProgressLines(settings.max_steps))
     callbacks.append(Pauses(interruption))
     callbacks.append(
         Checkpoints(directory.checkpoints, logs.checkpoint_every_n_steps, settings.max_steps, interruption)
