@@ -7,6 +7,7 @@ from conftest import composed, resumed, trained
 from vae_cli import threads
 from vae_cli.advice import slow_precision
 from vae_cli.build import build_data, build_experiment
+from vae_cli.cli.continuing import continued_in_sweep
 from vae_cli.runs import RunDirectory
 from vae_cli.threads import operations_of_a_step, threads_for
 
@@ -75,3 +76,11 @@ def test_a_processor_without_bfloat16_is_told_of(monkeypatch, capability, precis
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert bool(list(slow_precision(precision, "cpu"))) is told
     assert not list(slow_precision(precision, "cuda"))
+
+
+def test_a_job_of_a_sweep_keeps_those_that_it_began_with(small, tmp_path, monkeypatch):
+    monkeypatch.setattr("vae_cli.training.threads_for", lambda setting, *_: 1 if setting == "auto" else setting)
+    trained([*small, "trainer.max_epochs=1"], tmp_path / "run")
+    for words, expected in (([], 1), (["trainer.threads=2"], 2)):
+        own, _ = continued_in_sweep(composed([*small, *words]), RunDirectory(tmp_path / "run"))
+        assert own.trainer.threads == expected

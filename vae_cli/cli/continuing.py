@@ -85,7 +85,8 @@ def continued_in_sweep(config: DictConfig, directory: RunDirectory) -> tuple[Dic
     """The config that a job of a sweep began with, its budget, place and logging as they are now asked for."""
     own, record = directory.read_config(list(config.trust))
     for key in _BUDGET_AND_DEVICE:
-        OmegaConf.update(own, key, OmegaConf.select(config, key))
+        if key != "trainer.threads" or OmegaConf.select(config, key) != "auto":  # which was chosen when it began
+            OmegaConf.update(own, key, OmegaConf.select(config, key))
     own.logging = config.logging
     place_data(own, {name: config.dataset[name] for name in PATHS if name in config.dataset})
     return own, record
