@@ -21,6 +21,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from vae_cli.callbacks.interruption import Interruption
 from vae_cli.cli.schema import register
 from vae_cli.runs import RunDirectory
 from vae_cli.training import Outcome, resume, train
@@ -95,6 +96,23 @@ def scalars(path: Path) -> dict[str, list[tuple[int, float]]]:
     events = EventAccumulator(str(path), size_guidance={"scalars": 0}).Reload()
     tags = [tag for tag in events.Tags()["scalars"] if not tag.startswith("test/")]
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch: pytest.MonkeyPatch):
+    """A signal that arrives during the given step, as if it came from outside."""
+
+    def arrange(step: int) -> None:
+        original = Interruption.asked
+        monkeypatch.setattr(
+            Interruption,
+            "asked",
+            lambda self, trainer, grace=0.0: (
+                (trainer.global_step == step and not grace) or original(self, trainer, grace)
+            ),
+        )
+
+    return arrange
 
 
 REAL_DATA = os.environ.get("VAE_DATA_ROOT")

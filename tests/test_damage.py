@@ -120,7 +120,7 @@ def built(path: Path) -> None:
     directory = RunDirectory(path)
     config, _ = directory.read_config([])
     check(config, [], [])
-    _Run(config, directory, directory.checkpoints / "last.ckpt", resuming=True)
+    _Run(config, directory, directory.checkpoints / "last.ckpt")
 
 
 def used(path: Path) -> None:
@@ -142,7 +142,7 @@ def summed_up(path: Path) -> None:
     sweep, directory = SweepFolder(path.parent), RunDirectory(path)
     for result in results(sweep, [Job("run", [])]):
         line(result)
-    if state_of(directory) == "finished" and directory.metrics().keys() >= {"waited", "epochs", "steps"}:
+    if state_of(directory) == "finished":
         is_spent(directory, OmegaConf.create({"patience": 3, "max_epochs": 3, "max_steps": 4}))
     _finished(directory)
     write_summary(sweep)

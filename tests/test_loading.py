@@ -143,9 +143,12 @@ def edit(path, change):
         (lambda content: content.update(latent_dim="four"), "config.yaml is damaged"),
         (lambda content: content.pop("prior"), "config.yaml is damaged: it describes no prior"),
         (lambda content: content["recorded"].pop("data"), "config.yaml is damaged: it does not describe the data"),
-        (lambda content: content["recorded"]["data"].update(shape=[-1]), "it does not describe the data"),
+        (lambda content: content["recorded"]["data"].update(shape=[-1]), r"recorded.data.shape\[0\] is -1"),
         (lambda content: content["recorded"]["data"].update(shape=[10**9, 10**9]), "it does not describe the data"),
-        (lambda content: content["recorded"]["data"].update(support="os.system"), "it does not describe the data"),
+        (
+            lambda content: content["recorded"]["data"].update(support="os.system"),
+            "support is 'os.system'",
+        ),
         (lambda content: content["prior"].update(_target_="os.system"), "names os.system, which is none of ours"),
     ],
 )

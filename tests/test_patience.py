@@ -4,7 +4,7 @@ import pytest
 from conftest import resumed, scalars, trained, vae_train
 
 from vae_cli.callbacks import patience as module
-from vae_cli.callbacks.checkpoints import Checkpoints, load_checkpoint
+from vae_cli.callbacks.checkpoints import load_checkpoint
 from vae_cli.runs import RunDirectory
 
 NEVER_BETTER = ["optimizer.lr=0.5", "trainer.max_epochs=40"]  # far too large a step: the first validations are the best
@@ -45,12 +45,12 @@ def test_without_patience_the_budget_alone_ends_it(small, tmp_path):
 
 
 @pytest.mark.parametrize("step", [6, 15, 24])
-def test_interrupted_and_resumed_it_ends_where_it_would_have(small, tmp_path, monkeypatch, step):
+def test_interrupted_and_resumed_it_ends_where_it_would_have(small, tmp_path, monkeypatch, interrupt_at, step):
     words = [*small, *NEVER_BETTER, "trainer.patience=3"]
     trained(words, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "_interrupted", lambda self, trainer: trainer.global_step == step)
-        assert trained(words, tmp_path / "run").state == "interrupted"
+    interrupt_at(step)
+    assert trained(words, tmp_path / "run").state == "interrupted"
+    monkeypatch.undo()
     assert resumed(tmp_path / "run").state == "finished"
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
     assert RunDirectory(tmp_path / "run").metrics() == RunDirectory(tmp_path / "whole").metrics()

@@ -14,7 +14,6 @@ from tensorboard.plugins.hparams.metadata import parse_session_end_info_plugin_d
 
 from vae_cli.callbacks import checkpoints
 from vae_cli.callbacks.checkpoints import Checkpoints
-from vae_cli.callbacks.interruption import Interruption
 from vae_cli.errors import ConfigError, TrainingError
 from vae_cli.experiment import Experiment
 from vae_cli.runs import RunDirectory
@@ -47,23 +46,6 @@ def assert_same_run(left: Path, right: Path) -> None:
     assert_same(state(left, "best")["state_dict"], state(right, "best")["state_dict"])
     assert scalars(left) == scalars(right)
     assert RunDirectory(left).metrics() == RunDirectory(right).metrics()
-
-
-@pytest.fixture
-def interrupt_at(monkeypatch: pytest.MonkeyPatch):
-    """A signal that arrives during the given step, as if it came from outside."""
-
-    def arrange(step: int) -> None:
-        original = Interruption.asked
-        monkeypatch.setattr(
-            Interruption,
-            "asked",
-            lambda self, trainer, grace=0.0: (
-                (trainer.global_step == step and not grace) or original(self, trainer, grace)
-            ),
-        )
-
-    return arrange
 
 
 BUDGETS = {"epochs": ["trainer.max_epochs=3"], "steps": ["trainer.max_epochs=-1", f"trainer.max_steps={STEPS}"]}
