@@ -508,18 +508,20 @@ def _finished(directory: RunDirectory) -> Outcome | None:
 
 
 def _hyperparameters(config: DictConfig, choices: Mapping[str, str]) -> Hyperparameters:
-    """The choice on every axis, and every number, word and switch below it, flat and once: no interpolations."""
-    kept = {key: value for key, value in _flatten(config, "") if not key.startswith(_NOT_HYPERPARAMETERS)}
+    """The choice on every axis, and every number, word and switch below it, flat and once."""
+    kept = {key: value for key, value in _flatten(config, "", {}) if not key.startswith(_NOT_HYPERPARAMETERS)}
     return {**{key: str(value) for key, value in choices.items()}, **kept}
 
 
-def _flatten(node: DictConfig, prefix: str) -> Iterator[tuple[str, bool | str | float | int]]:
+def _flatten(node: DictConfig, prefix: str, above: Mapping[Any, Any]) -> Iterator[tuple[str, bool | str | float | int]]:
+    """What a node above says under the same name is not said again: parts take it from there."""
+    known = {**above, **node}
     for key in map(str, node):
-        if key in _NOT_FLATTENED or OmegaConf.is_interpolation(node, key):
-            continue
         value = node[key]
+        if key in _NOT_FLATTENED or (key in above and above[key] == value):
+            continue
         if isinstance(value, DictConfig):
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from _flatten(value, f"{prefix}{key}.", known)
         elif isinstance(value, ListConfig):
             yield f"{prefix}{key}", str(value)
         elif isinstance(value, bool | str | float | int):
