@@ -130,7 +130,8 @@ _SERVER.set_forkserver_preload(["conftest"])
 class Done:
     status: int | None
     stdout: str
-    stderr: str
+    stderr: str  # but for what was read
+    read: str  # the lines that say what was read
 
 
 def vae_train(*arguments: str, cwd: Path, memory: int | None = None) -> Done:
@@ -146,7 +147,9 @@ def command(name: str, *arguments: str, cwd: Path, memory: int | None = None) ->
     if process.exitcode is None:
         process.kill()
         process.join()
-    return Done(process.exitcode, (cwd / "stdout.txt").read_text(), (cwd / "stderr.txt").read_text())
+    lines = (cwd / "stderr.txt").read_text().splitlines(keepends=True)
+    said, read = ("".join(line for line in lines if line.startswith("read: ") == kind) for kind in (False, True))
+    return Done(process.exitcode, (cwd / "stdout.txt").read_text(), said, read)
 
 
 def _main(name: str, arguments: tuple[str, ...], cwd: Path, memory: int | None) -> None:

@@ -40,6 +40,7 @@ def test_the_last_lines(tmp_path):
         f"look at it           tensorboard --logdir {place}",
     ]
     assert done.stderr == "", "quiet where there is no terminal"
+    assert done.read.startswith("read: 1,437 / 180 / 180 examples of 1 x 8 x 8, 17 grey levels (0 to 16)")
 
 
 def test_a_sweep_whose_jobs_give_the_numbers_that_they_give_alone(tmp_path, small):

@@ -91,7 +91,8 @@ def shows(picture, colour, opacity=0.85):
 
 
 ORANGE, BLUE, GREY = (255, 127, 14), (31, 119, 180), (153, 153, 153)
-YELLOW, PURPLE = (253, 231, 37), (68, 1, 84)  # the ends of the scale of colours
+YELLOW, PURPLE = (253, 231, 37), (68, 1, 84)  # the ends of a scale of colours, which classes have not
+LIGHT_BLUE = (174, 199, 232)  # of twenty colours that many labels share, the second
 
 
 @pytest.mark.parametrize(
@@ -100,8 +101,8 @@ YELLOW, PURPLE = (253, 231, 37), (68, 1, 84)  # the ends of the scale of colours
         ([0, 1], [BLUE, ORANGE], [PURPLE, YELLOW]),
         ([1, -1], [ORANGE, GREY], [BLUE]),
         (None, [BLUE], [ORANGE]),
-        ([0, 500], [PURPLE, YELLOW], [BLUE, ORANGE]),
-        ([500, -1], [YELLOW, GREY], [BLUE]),
+        ([0, 501], [BLUE, LIGHT_BLUE], [ORANGE, PURPLE, YELLOW]),
+        ([501, -1], [LIGHT_BLUE, GREY], [BLUE]),
     ],
 )
 def test_points_have_the_colours_of_their_labels(labels, there, missing):
@@ -406,7 +407,7 @@ def test_a_run_that_diverges_says_so_and_keeps_its_best_weights(small, tmp_path,
     assert "validation loss" not in capsys.readouterr().err
 
     def go_on(config):
-        config.trainer.max_epochs, config.optimizer.lr = 5, 0.3
+        config.trainer.max_epochs, config.optimizer.lr = 5, 3.0
 
     resumed(tmp_path / "run", go_on)
     assert "the validation loss ended at" in capsys.readouterr().err

@@ -22,7 +22,17 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 def opened(path, **change):
     return image_folder(
-        **{"path": path and str(path), "size": 8, "channels": 3, "workers": None, "val": 0.2, "test": 0.2, **change}
+        **{
+            "path": path and str(path),
+            "size": 8,
+            "channels": 3,
+            "bits": 16,
+            "skip_broken": False,
+            "workers": None,
+            "val": 0.2,
+            "test": 0.2,
+            **change,
+        }
     )
 
 
@@ -225,6 +235,7 @@ def test_validation_is_cut_from_training_where_there_is_no_folder_for_it(tmp_pat
     assert sorted(levels[0] + levels[1]) == list(range(0, 200, 10))
     assert len(levels[1]) == 4
     assert levels[2] == [0, 10, 20]
+    assert found.remarks == ("no validation examples in the files: 4 of training's are taken (dataset.val)",)
 
 
 def test_links_that_lead_back_are_followed_once(tmp_path):

@@ -11,9 +11,9 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "vae_cli"
 LAYERS = [
     {"telling"},
-    {"errors", "consoles", "files", "forms", "names", "leaves", "allocator", "canvas", "schema", "progress"},
+    {"errors", "older", "consoles", "files", "forms", "names", "leaves", "allocator", "canvas", "schema", "progress"},
     {"stored"},
-    {"types", "making", "records"},
+    {"types", "making", "records", "classes"},
     {"shapes", "schedules", "noise", "distributions"},
     {"networks"},
     {"heads"},

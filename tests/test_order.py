@@ -85,13 +85,13 @@ def some_digits(path: Path) -> Written:
 def an_npz(path: Path) -> Written:
     x = images(40, 3, 4)
     np.savez(path / "x.npz", x=x)
-    return arrays(path=str(path / "x.npz"), workers=None, val=0.2, test=0.1), x[:, None]
+    return arrays(path=str(path / "x.npz"), workers=None, levels="auto", val=0.2, test=0.1), x[:, None]
 
 
 def a_stream(path: Path) -> Written:
     x = RNG.normal(size=(40, 7)).astype(np.float32)
     np.save(path / "x.npy", x)
-    return arrays(path=str(path), workers=0, val=0.2, test=0.1), x
+    return arrays(path=str(path), workers=0, levels="auto", val=0.2, test=0.1), x
 
 
 def pictures(path: Path, names: list[str], workers: int | None) -> Written:
@@ -100,7 +100,9 @@ def pictures(path: Path, names: list[str], workers: int | None) -> Written:
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(path / name)
     in_order = x[np.argsort(names)]
-    return image_folder(path=str(path), size=8, channels=1, workers=workers, val=0.3, test=0.2), in_order[:, None]
+    return image_folder(
+        path=str(path), size=8, channels=1, bits=16, skip_broken=False, workers=workers, val=0.3, test=0.2
+    ), in_order[:, None]
 
 
 def a_folder(path: Path) -> Written:
@@ -167,7 +169,9 @@ def test_x_is_that_of_the_file_at_its_place(tmp_path, write, size):
 
 def test_labels_and_factors_stay_with_their_examples(small_npz):
     content = np.load(small_npz)
-    everything = ordered(module(arrays(path=str(small_npz), workers=None, val=0.15, test=0.15), "static"), "all")
+    everything = ordered(
+        module(arrays(path=str(small_npz), workers=None, levels="auto", val=0.15, test=0.15), "static"), "all"
+    )
     (batch,) = everything.batches(100)
     assert np.array_equal(batch.y, content["y"])
     assert np.array_equal(batch.factors, content["factors"])
@@ -178,7 +182,7 @@ def test_labels_and_factors_stay_with_their_examples(small_npz):
 
 
 def test_splits_that_there_are_not_are_named(small_npz):
-    data = module(arrays(path=str(small_npz), workers=None, val=0.004, test=0.15))
+    data = module(arrays(path=str(small_npz), workers=None, levels="auto", val=0.004, test=0.15))
     with pytest.raises(ConfigError, match="split=valid: choose one of all, train, val, test"):
         ordered(data, "valid")
     with pytest.raises(ConfigError, match="split=val: the data has no such examples"):

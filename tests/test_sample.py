@@ -119,7 +119,7 @@ def sample(runs, tmp_path):
         found = {}
         for path in (tmp_path / name / "samples").glob("*.npz"):
             with np.load(path) as arrays:
-                found[path.stem] = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+                found[path.stem] = {key: torch.from_numpy(arrays[key]) for key in arrays.files if key != "class_names"}
         return found, done.stdout
 
     return run

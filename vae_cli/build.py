@@ -1,19 +1,21 @@
 """Config -> data, model, objective, experiment."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, ListConfig
 
-from vae_cli.data.base import Data, Source
+from vae_cli.data.base import Data, Source, known_as
 from vae_cli.data.binarize import binarize, resolve
 from vae_cli.data.described import VALUES, in_words
 from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError, is_out_of_memory
 from vae_cli.experiment import Experiment
 from vae_cli.leaves import leaves
-from vae_cli.making import check_types, class_of, made, target_of
+from vae_cli.making import check_types, class_of, made, set_throughout, target_of
 from vae_cli.monitors import BitsPerDimension, ImportanceWeightedBound, Monitor
 from vae_cli.noise import stream
 from vae_cli.schedules import FINAL_STEP
@@ -42,20 +44,32 @@ from vae_cli.types import (
 )
 
 
-def build_data(config: DictConfig) -> DataModule:
-    """Reads the data set and makes it ready; `dataset.binarize=auto` becomes the choice made, in `config` too.
+def build_data(config: DictConfig, recorded: Spec | None = None) -> DataModule:
+    """Reads the data set and makes it ready; what is `auto` in its node becomes the choice made, in `config` too.
+
+    Args:
+        recorded: what the data said of itself when the run began; None for a new run.
 
     Raises:
         ConfigError: where files are missing or damaged, or the likelihood cannot model the data.
 
     """
+    for key in ("path", "root") if recorded is None else ():
+        if config.dataset.get(key):
+            found = Path(config.dataset[key]).expanduser().absolute()  # a run may be used from other folders
+            set_throughout(config.dataset, key, str(found))
     source: Source = made(config.dataset.source, "dataset.source", Source)
     source.check_trainable()
+    if recorded is not None:
+        source = known_as(recorded, source)
     likelihood = class_of(config.likelihood, "likelihood", HeadFactory)
     config.dataset.binarize = resolve(config.dataset.binarize, source.support, likelihood.models)
+    for key, value in source.chosen.items():
+        set_throughout(config.dataset, key, value)
     data = binarize(source, config.dataset.binarize)
     _check_likelihood(data, source.support, likelihood)
     condition: Condition = made(config.condition, "condition", ConditionFactory)(data.spec)
+    condition.check(replace(data.spec, class_names=data.class_names))
     return loaded(data.conditioned(condition.size), condition, config.dataset, config.seed)
 
 

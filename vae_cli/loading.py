@@ -3,6 +3,7 @@
 Shape legend: S samples, B batch, Z latent event, X data event.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,15 @@ from vae_cli.accelerator import accelerator_of
 from vae_cli.build import build_model
 from vae_cli.callbacks.checkpoints import load_checkpoint
 from vae_cli.callbacks.content import check_weights
+from vae_cli.classes import typed
+from vae_cli.data.binarize import binarized
 from vae_cli.data.described import described
 from vae_cli.data.module import DataModule
+from vae_cli.data.telling import outside
 from vae_cli.errors import ConfigError
 from vae_cli.inference.likelihood import bounds
 from vae_cli.making import class_of, made
-from vae_cli.noise import stream
+from vae_cli.noise import by_example, digests, stream
 from vae_cli.runs import RunDirectory
 from vae_cli.types import Batch, Condition, ConditionFactory, Generated, Model, ObjectiveFactory, Spec
 
@@ -66,8 +70,8 @@ class Run:
     """A trained model and what it was trained on. Nothing here needs the data itself.
 
     Inputs are arrays or tensors in the units of the model: 0 and 1, grey levels as level / (count - 1), real numbers.
-    What a condition is made of is needed where there is one: labels y [B], factors [B, F], or x itself [B, *X], of
-    which what is given counts.
+    What a condition is made of is needed where there is one: labels y [B] (the names of classes as words, or their
+    numbers 0, 1, ...), factors [B, F], or x itself [B, *X], of which what is given counts.
     """
 
     def __init__(self, directory: RunDirectory, config: DictConfig, data: Spec, weights: Weights, device: str) -> None:
@@ -77,6 +81,7 @@ class Run:
             config.objective, "objective", ObjectiveFactory
         ).bounds  # False for autoencoders, which have no prior
         self.condition: Condition = made(config.condition, "condition", ConditionFactory)(data)
+        self._binarize: str = config.dataset.binarize
         with torch.random.fork_rng(devices=[]):
             self.model: Model = build_model(config, data)
         _load(self.model, weights, directory.path)
@@ -90,20 +95,33 @@ class Run:
     def batch(self, x: Values, y: Values | None = None, factors: Values | None = None) -> Batch:
         """Examples as the model takes them, x [B, *X].
 
+        Where the run was trained on grey values drawn as 0 and 1 (or by a threshold), values in [0, 1] become 0 and 1
+        as `vae-encode` makes them: by a draw that follows from the example alone.
+
         Raises:
-            ConfigError: where x has another shape, or what the condition is made of is missing.
+            ConfigError: where x has another shape or is not finite, or what the condition is made of is missing.
 
         """
         values = torch.as_tensor(x, dtype=torch.float32, device=self.device)
         if values.shape[1:] != self.data.shape:
             wanted = ", ".join(map(str, self.data.shape))
             raise ConfigError(f"x has shape {list(values.shape)}: this model takes [examples, {wanted}]")
+        _check_finite(values)
+        if len(values):
+            low, high = (float(end) for end in values.aminmax())
+            for text in outside(self.data.stored, low, high) if {low, high} - {0.0, 1.0} else ():
+                warnings.warn(text, stacklevel=3)
+            if self._binarize != "none" and low >= 0 and high <= 1:
+                values = binarized(values, self._binarize)
         return self._conditioned(values, y, factors)
 
     def encode(self, x: Values, y: Values | None = None, factors: Values | None = None) -> dict[str, Distribution]:
-        """q(z | x) of every latent variable by name, batch shape [B] (each below another given a draw of that one)."""
+        """q(z | x) of every latent variable by name, batch shape [B] (each below another given a draw of that one).
+
+        Draws follow from the example alone, as those of `vae-encode`.
+        """
         batch = self.batch(x, y, factors)
-        with stream(self.device, "encode"):
+        with by_example(digests(batch), 0, "codes"):
             return {name: site.q for name, site in self.model(batch).sites.items()}
 
     def decode(
@@ -209,7 +227,8 @@ class Run:
         return batch
 
     def _conditioned(self, x: Tensor, y: Values | None, factors: Values | None) -> Batch:
-        known = [None if one is None else torch.as_tensor(one, device=self.device).long() for one in (y, factors)]
+        numbers = self._classes(y)
+        known = [None if one is None else torch.as_tensor(one, device=self.device).long() for one in (numbers, factors)]
         for name, one in zip(("y", "factors"), known, strict=True):
             if one is not None and len(one) != len(x):
                 raise ConfigError(f"{len(x)} examples have {len(one)} rows of {name}")
@@ -217,6 +236,13 @@ class Run:
         if self.condition.reads is not None and getattr(batch, self.condition.reads) is None:
             raise ConfigError(f"this model was trained with a condition: {self.condition.reads} is needed")
         return self.condition(batch)
+
+    def _classes(self, y: Values | None) -> Values | None:
+        """The numbers of classes that are given by their names or numbers; ConfigError for what is no class."""
+        if y is None or isinstance(y, Tensor):
+            return y
+        words = np.asarray(y)
+        return typed(words.tolist(), self.data.named_classes, "y") if words.dtype.kind == "U" else y
 
 
 def load_run(
@@ -235,13 +261,28 @@ def load_run(
     """
     directory = RunDirectory(Path(path))
     config, record = directory.read_config(list(trust))
-    try:
-        data = described(record["data"])
-    except (ValueError, KeyError, RuntimeError) as error:
-        raise ConfigError(f"{directory.path / 'config.yaml'} is damaged: it does not describe the data") from error
+    data = recorded_data(directory, record)
     return Run(
         directory, config, data, weights_of(directory, checkpoint, "run"), accelerator_of(accelerator, "accelerator")
     )
+
+
+def _check_finite(x: Tensor) -> None:
+    """ConfigError that names the first value that is no finite number."""
+    if not x.isfinite().all():
+        row, *place = (~x.isfinite()).nonzero()[0].tolist()
+        value = float(x[(row, *place)])
+        raise ConfigError(
+            f"x holds {value} in row {row}, column {','.join(map(str, place))}: finite numbers are needed"
+        )
+
+
+def recorded_data(directory: RunDirectory, record: Mapping[str, Any]) -> Spec:
+    """What the data said of itself when the run began; ConfigError where the record is damaged."""
+    try:
+        return described(record["data"])
+    except (ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{directory.path / 'config.yaml'} is damaged: it does not describe the data") from error
 
 
 def _load(model: Model, weights: Weights, path: Path) -> None:

@@ -6,7 +6,7 @@ What a run may not yet have said is optional; what it says is of its form, or th
 from datetime import datetime
 from typing import Any
 
-from vae_cli.forms import anything, count, fits, items, one_of, or_none, record, size, table, word
+from vae_cli.forms import anything, count, fits, items, one_of, or_none, real, record, size, table, word
 
 STATES = ("running", "finished", "interrupted", "failed")
 
@@ -49,15 +49,18 @@ METRICS = record(
         "evaluation": anything,  # of `vae-eval`, group by group: whoever shows it takes what is of its form
     },
 )
+_SUPPORT = one_of("Binary", "UnitInterval", "Real", "Levels", "Tokens")
+_STORED = record({"support": _SUPPORT, "levels": or_none(size), "low": real, "high": real})
 DATA = record(
     {
         "shape": items(size),
-        "support": one_of("Binary", "UnitInterval", "Real", "Levels", "Tokens"),
+        "support": _SUPPORT,
         "levels": or_none(size),
         "classes": or_none(size),
         "factors": table(size),
         "condition": or_none(items(size)),
         "size": size,
-    }
+    },
+    optional={"class_names": items(word), "stored": or_none(_STORED)},
 )
 RECORDED = record({"format": size, "version": word, "choices": table(word), "overrides": items(word)}, {"data": DATA})

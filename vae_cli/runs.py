@@ -25,6 +25,8 @@ from vae_cli.errors import ConfigError, InUseError
 from vae_cli.files import read_text, replacing
 from vae_cli.forms import shown
 from vae_cli.leaves import SafeLoader
+from vae_cli.making import set_throughout
+from vae_cli.older import complete_older
 from vae_cli.records import METRICS, RECORDED, STATUS
 from vae_cli.schema import PARTS, TrainConfig, check_latent_dim
 from vae_cli.stored import check_names, check_plain, plain
@@ -104,6 +106,7 @@ class RunDirectory:
 
         """
         content, record = self.read_plain_config()
+        complete_older(content)
         check_names(content, trust, str(self.path / "config.yaml"))
         try:
             config = _typed(DictConfig(content))
@@ -235,17 +238,8 @@ def place_data(config: DictConfig, place: Mapping[Any, str | bool | None]) -> No
     for name, value in place.items():
         if name not in config.dataset:
             raise ConfigError(f"dataset.{name}={value}: the data set of this run has no {name}")
-        _set_throughout(config.dataset, name, value)
+        set_throughout(config.dataset, name, value)
     fetch_as_ours(config.dataset, typed_root="root" in place)
-
-
-def _set_throughout(node: DictConfig, name: str, value: Any) -> None:
-    """Set a key wherever it stands in a node or below: in the config of a run, nothing refers to anything."""
-    for key, child in node.items():
-        if key == name:
-            node[name] = value
-        elif isinstance(child, DictConfig):
-            _set_throughout(child, name, value)
 
 
 _LONGEST = 2**20  # bytes of a config; ours have 10,000

@@ -10,7 +10,7 @@ import io
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +46,14 @@ from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError, TrainingError
 from vae_cli.experiment import Experiment
 from vae_cli.files import appended
-from vae_cli.loading import weights_of
+from vae_cli.loading import recorded_data, weights_of
 from vae_cli.loop import StepLoop
 from vae_cli.metrics.enough import FEWEST
 from vae_cli.precision import MixedInNetworks, set_float32_precision
 from vae_cli.runs import RunDirectory, resolved
 from vae_cli.telling import clean, warn
 from vae_cli.threads import threads_for
+from vae_cli.types import Spec
 
 log = logging.getLogger("vae_cli")
 
@@ -104,7 +105,8 @@ def resume(config: DictConfig, record: Mapping[str, Any], directory: RunDirector
     config = resolved(config)
     with _alone(directory):
         checkpoint = directory.checkpoints / "last.ckpt"
-        run = _Run(config, directory, checkpoint if checkpoint.exists() else None)
+        recorded = recorded_data(directory, record)
+        run = _Run(config, directory, checkpoint if checkpoint.exists() else None, recorded)
         if config.init is not None and not checkpoint.exists():
             _load_weights(run.experiment, RunDirectory(Path(config.init)))
         outcome = _finished(directory) if directory.status().get("state") == "finished" else None
@@ -139,12 +141,14 @@ def _quieten() -> None:
 class _Run:
     """A trainer with all that it needs, built before anything is written."""
 
-    def __init__(self, config: DictConfig, directory: RunDirectory, checkpoint: Path | None) -> None:
+    def __init__(
+        self, config: DictConfig, directory: RunDirectory, checkpoint: Path | None, recorded: Spec | None = None
+    ) -> None:
         self._config, self._directory, self._checkpoint = config, directory, checkpoint
         _quieten()
         keep_freed_memory()
         set_float32_precision(config.matmul_precision)
-        self._data = build_data(config)
+        self._data = build_data(config, recorded)
         self.experiment = build_experiment(config, self._data)
         terms = rehearse(self.experiment, self._data)
         self._take_threads()
@@ -227,6 +231,7 @@ class _Run:
 
     def _train(self) -> None:
         """To the end of the budget, from the checkpoint; where that is the end, only take up what it holds."""
+        self._say_what_was_read()
         log.info("training from step %d, threads: %d", self.first_step, torch.get_num_threads())
         schedules, seen = self.experiment.objective.schedules, self._patience
         self._warn(unfinished(schedules, self._last_step()))
@@ -305,7 +310,13 @@ class _Run:
         last = self._directory.checkpoints / "last.ckpt"
         return load_checkpoint(last)["global_step"] if last.exists() else self.first_step
 
-    def _warn(self, texts: Iterator[str]) -> None:
+    def _say_what_was_read(self) -> None:
+        log.info("%s", self._data.told)
+        if self.writes:
+            warn(self._data.told)
+        self._warn(self._data.warnings)
+
+    def _warn(self, texts: Iterable[str]) -> None:
         """In the log, and where the user sees them."""
         for text in texts:
             log.warning("warning: %s", text)

@@ -62,6 +62,15 @@ class Factor:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """What training files hold, before pixels are made 0 and 1."""
+
+    support: Support
+    low: float  # the smallest and the largest value, in the units of the model
+    high: float
+
+
+@dataclass(frozen=True)
 class Spec:
     """What a data set, or a latent variable, says of itself; `build` hands it on, and YAML never repeats it."""
 
@@ -73,6 +82,13 @@ class Spec:
     size: int = 0  # training examples
     mean: Tensor | None = None  # of the training examples, [*X]
     examples: Callable[[int], Tensor] | None = None  # at most so many training examples, evenly spaced, [num, *X]
+    class_names: tuple[str, ...] = ()  # () without labels, and of a run that kept none
+    stored: Stored | None = None  # None of a run that did not keep it
+
+    @property
+    def named_classes(self) -> tuple[str, ...]:
+        """A name for each class; their numbers where none were kept."""
+        return self.class_names or tuple(map(str, range(self.classes or 0)))
 
 
 class Batch(NamedTuple):

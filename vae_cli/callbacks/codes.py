@@ -3,6 +3,7 @@
 For an autoencoder, these are its codes.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pytorch_lightning import Callback, Trainer
@@ -17,9 +18,10 @@ from vae_cli.callbacks.projector import write_projector
 from vae_cli.callbacks.scatter import Cloud, scatter
 from vae_cli.callbacks.tags import of_picture
 from vae_cli.callbacks.tensorboard import tensorboard_of
+from vae_cli.data.module import DataModule
 from vae_cli.experiment import Experiment
 from vae_cli.files import own_folder
-from vae_cli.types import Batch, Spec
+from vae_cli.types import Batch
 
 
 class Codes(Callback):
@@ -43,9 +45,9 @@ class Codes(Callback):
         if len(found) != 1:
             return
         ((name, latent),) = found.items()
-        self._keep("latents", scatter(cloud(name, latent, batch.y, bounds)), trainer)
+        self._keep("latents", scatter(cloud(name, latent, batch.y, bounds, data.class_names)), trainer)
         images = batch.x if is_image(data.spec.shape) else None
-        write_projector(self._run, name, latent.means.cpu(), known(batch, data.spec), images)
+        write_projector(self._run, name, latent.means.cpu(), known(batch, data), images)
 
     def _keep(self, name: str, picture: Tensor, trainer: Trainer) -> None:
         own_folder(self._images)
@@ -53,7 +55,7 @@ class Codes(Callback):
         save_png(picture, self._images / f"{name}.png")
 
 
-def cloud(name: str, latent: Posteriors, labels: Tensor | None, bounds: bool) -> Cloud:
+def cloud(name: str, latent: Posteriors, labels: Tensor | None, bounds: bool, class_names: Sequence[str] = ()) -> Cloud:
     """The posterior means in the two dimensions that say most: by KL, or by variance where there is no bound."""
     means = latent.means
     kl = latent.kl if bounds else None
@@ -64,13 +66,24 @@ def cloud(name: str, latent: Posteriors, labels: Tensor | None, bounds: bool) ->
         [f"{name}_{i} ({unit.format(weight[i])})" for i in dimensions],
         None if labels is None else labels.cpu().numpy(),
         standard_prior=bounds and latent.standard_prior,
+        class_names=class_names,
     )
 
 
-def known(batch: Batch, data: Spec) -> dict[str, list[int]]:
-    """What is known of each example, by name: its label, its factors, its row in the validation split."""
-    columns: dict[str, list[int]] = {} if batch.y is None else {"label": batch.y.tolist()}
+def known(batch: Batch, data: DataModule) -> Mapping[str, Sequence[str | int]]:
+    """What is known of each validation example, by name: its label, its factors, its file, its row in the split."""
+    columns: dict[str, Sequence[str | int]] = {}
+    if batch.y is not None:
+        columns["label"] = [_shown(str(data.class_names[label])) if label >= 0 else "" for label in batch.y.tolist()]
     if batch.factors is not None:
-        columns |= {factor.name: batch.factors[:, i].tolist() for i, factor in enumerate(data.factors)}
+        columns |= {factor.name: batch.factors[:, i].tolist() for i, factor in enumerate(data.spec.factors)}
     assert batch.index is not None
+    if (files := data.files) is not None:
+        places = data.places[1][batch.index.cpu()].tolist()
+        columns["file"] = [_shown(str(files[place])) for place in places]
     return {**columns, "row": batch.index.tolist()}
+
+
+def _shown(name: str) -> str:
+    """In a cell of a table whose cells end with tabs and lines."""
+    return " ".join(name.split())

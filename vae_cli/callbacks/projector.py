@@ -27,7 +27,7 @@ _LARGEST_TILE = 64  # pixels a side: 1,000 examples make a sheet of 2048 x 2048,
 
 
 def write_projector(
-    run: Path, name: str, points: Tensor, known: Mapping[str, Sequence[int]], images: Tensor | None
+    run: Path, name: str, points: Tensor, known: Mapping[str, Sequence[str | int]], images: Tensor | None
 ) -> None:
     """Points [N, Z] under the tensor's name, columns [N] of what is known, images [N, *image shape] in [0, 1].
 
@@ -66,7 +66,7 @@ def sheet(tiles: Tensor) -> Tensor:
     return laid_out(places.mul(255).round().to(torch.uint8), side)
 
 
-def _header(known: Mapping[str, Sequence[int]]) -> list[list[str]]:
+def _header(known: Mapping[str, Sequence[str | int]]) -> list[list[str]]:
     """The projector takes the first line for names only where there are several columns."""
     return [list(known)] if len(known) > 1 else []
 

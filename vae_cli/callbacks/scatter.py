@@ -1,13 +1,12 @@
 """Points of a latent space on a plane, coloured by label; or on a line, as a histogram."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
@@ -21,7 +20,8 @@ Colour = tuple[float, float, float, float]
 _INCHES = (4.8, 4.0)  # 720 x 600 pixels
 _GREY: Colour = (0.6, 0.6, 0.6, 1.0)
 _BLUE: Colour = (0.12, 0.47, 0.71, 1.0)
-_MOST_COLOURS = 20  # that a legend can name; more labels take a scale of colours
+_MOST_NAMED, _FIT = 20, 12  # labels that a legend can name, and those that it can name in large letters
+_LONGEST = 12  # letters of a name in a legend
 _BINS = 40
 
 
@@ -33,6 +33,11 @@ class Cloud:
     axes: list[str]
     labels: np.ndarray | None
     standard_prior: bool  # whether the prior of both coordinates is N(0, 1)
+    class_names: Sequence[str] = ()  # by label; (): their numbers
+
+    def named(self, label: int) -> str:
+        """For a legend."""
+        return self.class_names[label] if self.class_names else str(label)
 
 
 def scatter(cloud: Cloud) -> Tensor:
@@ -50,7 +55,7 @@ def _drawn(cloud: Cloud) -> Tensor:
     else:
         axes.set_ylabel(as_written(cloud.axes[1]))
         _plane(axes, cloud)
-    _say_colours(figure, axes, cloud.labels)
+    _say_colours(figure, cloud)
     return torch.from_numpy(pixels(figure)).permute(2, 0, 1)
 
 
@@ -75,7 +80,7 @@ def _line(axes: Axes, cloud: Cloud) -> None:
     values = cloud.points[:, 0]
     low, high = float(values.min()), float(values.max())
     edges = np.linspace(low, high, _BINS + 1) if high > low else np.array([low - 0.5, low + 0.5])
-    palette = {} if cloud.labels is None else _palette(cloud.labels)
+    palette = {} if cloud.labels is None or len(_palette(cloud.labels)) > _MOST_NAMED else _palette(cloud.labels)
     groups = [values[cloud.labels == label] for label in palette] or [values]
     axes.hist(groups, edges.tolist(), stacked=True, color=list(palette.values()) or [_BLUE])
     axes.set_ylabel("examples a bin")
@@ -87,35 +92,41 @@ def _line(axes: Axes, cloud: Cloud) -> None:
 
 
 def _palette(labels: np.ndarray) -> dict[int, Colour]:
-    """A colour for every label, grey where it is hidden; {} where there are more than colours to tell apart."""
+    """A colour for every label, grey where it is hidden: of many labels, some share one."""
     found = [int(label) for label in np.unique(labels) if label >= 0]
-    if len(found) > _MOST_COLOURS or max(found, default=0) >= _MOST_COLOURS:
-        return {}
     colours = matplotlib.colormaps["tab10" if max(found, default=0) < 10 else "tab20"]
     hidden = {-1: _GREY} if (labels < 0).any() else {}
-    return {**{label: colours(label) for label in found}, **hidden}
+    return {**{label: colours(label % colours.N) for label in found}, **hidden}
 
 
 def _colours(labels: np.ndarray | None, points: int) -> np.ndarray:
     """Of every point, [N, 4]."""
     if labels is None:
         return np.tile(_BLUE, (points, 1))
-    if palette := _palette(labels):
-        return np.array([palette[max(int(label), -1)] for label in labels])
-    return np.where(labels[:, None] < 0, _GREY, _scale(labels).to_rgba(labels))
+    palette = _palette(labels)
+    return np.array([palette[max(int(label), -1)] for label in labels])
 
 
-def _scale(labels: np.ndarray) -> ScalarMappable:
-    return ScalarMappable(Normalize(0, int(labels.max())), "viridis")
-
-
-def _say_colours(figure: Figure, axes: Axes, labels: np.ndarray | None) -> None:
-    """A legend of the labels, or a scale of many."""
-    if labels is None:
+def _say_colours(figure: Figure, cloud: Cloud) -> None:
+    """A legend of the labels, in columns that the picture has room for; of too many, how many there are."""
+    if cloud.labels is None:
         return
-    if palette := _palette(labels):
-        marks = [Line2D([], [], color=colour, marker="o", linestyle="") for colour in palette.values()]
-        names = ["none" if label < 0 else str(label) for label in palette]
-        figure.legend(marks, names, title="label", loc="outside right upper", frameon=False, handletextpad=0.1)
-    elif axes.collections:
-        figure.colorbar(_scale(labels), ax=axes, label="label")
+    palette = _palette(cloud.labels)
+    many = len(palette) > _MOST_NAMED
+    marks = [Line2D([], [], color=colour, marker="o", linestyle="") for colour in palette.values()]
+    names = ["none" if label < 0 else _short(cloud.named(label)) for label in palette]
+    title = f"{len(palette)} labels,\nnot in order;\n20 colours" if many else "label"
+    figure.legend(
+        [] if many else marks,
+        [] if many else names,
+        title=title,
+        loc="outside right upper",
+        frameon=False,
+        handletextpad=0.1,
+        labelspacing=0.25,
+        fontsize="medium" if len(names) <= _FIT else "small",
+    )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"

@@ -63,7 +63,9 @@ def _titled(tiles: Image.Image, sheet: Sheet) -> Image.Image:
         writer.text((left - _GAP, middle), title, "black", font, anchor="rm")
     for number, title in enumerate(sheet.column_titles):
         middle = left + (number + 0.5) * tiles.width / sheet.columns
-        writer.text((middle, top - _GAP), title, "black", font, anchor="mb")
+        writer.text(
+            (middle, top - _GAP), _fitting(title, font, tiles.width / sheet.columns), "black", font, anchor="mb"
+        )
     return page
 
 
@@ -77,3 +79,11 @@ def _wrapped(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.Ima
             longer = word
         line = longer
     yield line
+
+
+def _fitting(title: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
+    """As many of its letters as a column has room for."""
+    if font.getlength(title) <= width:
+        return title
+    kept = next(length for length in range(len(title), -1, -1) if font.getlength(f"{title[:length]}..") <= width)
+    return f"{title[:kept]}.."

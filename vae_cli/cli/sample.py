@@ -34,7 +34,7 @@ class SampleConfig(ComputingConfig):
     n: int | None = None
     split: str = MISSING
     temperature: float = MISSING
-    labels: list[int] = field(default_factory=list)
+    labels: list[Any] = field(default_factory=list)
     out: str | None = None
     dataset: Any = MISSING
     samples: Any = MISSING

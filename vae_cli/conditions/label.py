@@ -3,6 +3,7 @@
 from torch import Size
 from torch.nn import functional as F  # noqa: N812 (torch's own abbreviation)
 
+from vae_cli.classes import told
 from vae_cli.errors import ConfigError
 from vae_cli.types import Batch, Condition, Spec
 
@@ -21,17 +22,21 @@ class Label(Condition):
                 "condition=label needs labels and this data set has none: choose condition=none "
                 "or a labelled data set (digits, mnist, fashion_mnist, omniglot, an npz with `y`, pictures in folders)"
             )
-        self.reads, self.words = "y", f"the label 0 .. {data.classes - 1} as a one-hot vector"
-        self._classes = data.classes
-        self.size = Size((data.classes,))
+        self._names = data.named_classes
+        self.reads, self.words = "y", f"the label ({told(self._names)}) as a one-hot vector"
+        self.size = Size((len(self._names),))
 
     def check(self, data: Spec) -> None:
-        """ConfigError where other data has no labels, or labels beyond those of training."""
-        if data.classes is None or data.classes > self._classes:
-            found = "no labels" if data.classes is None else f"labels 0 .. {data.classes - 1}"
-            raise ConfigError(f"this model's condition is {self.words}, and this data set has {found}")
+        """ConfigError where data has no labels, or labels that no training example has."""
+        if not data.class_names:
+            raise ConfigError(f"this model's condition is {self.words}, and this data set has no labels")
+        if strangers := [name for name in data.class_names if name not in self._names]:
+            raise ConfigError(
+                f"this model's condition is {self.words}, and no training example has the label "
+                f"{told(strangers)}: leave these examples out, bring more of each class, or choose condition=none"
+            )
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch with c filled in."""
         assert batch.y is not None
-        return batch._replace(c=F.one_hot(batch.y, self._classes).to(batch.x.dtype))
+        return batch._replace(c=F.one_hot(batch.y, len(self._names)).to(batch.x.dtype))

@@ -1,8 +1,8 @@
 """From grey levels to 0 and 1.
 
-none: as they are. threshold: above one half, at every access. static: one Bernoulli draw per pixel, kept. dynamic: a
-fresh draw at every access in training; validation and test are drawn once and kept, as in the code of Tomczak & Welling
-(2018).
+none: as they are. threshold: above one half, at every access. static: one Bernoulli draw per pixel, which follows from
+what the example holds. dynamic: a fresh draw at every access in training; validation and test have one draw for good,
+as in the code of Tomczak & Welling (2018), and so has whatever a finished run is used on.
 """
 
 from dataclasses import replace
@@ -11,10 +11,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from vae_cli.classes import Classes
 from vae_cli.data.base import Data, Examples, Read, Rows, Source, Split, evenly_spaced, scale_of
+from vae_cli.data.telling import doubts, read_line
 from vae_cli.errors import ConfigError
-from vae_cli.noise import derive_seed
-from vae_cli.types import Binary, Levels, Support, UnitInterval
+from vae_cli.noise import by_example, derive_seed, digests
+from vae_cli.types import Batch, Binary, Levels, Support, UnitInterval
 
 CHOICES = ("auto", "none", "threshold", "static", "dynamic")
 _FROZEN_SEED = 777  # of every draw that is kept, whatever the seed of the run: runs compare on the same test set
@@ -42,31 +44,61 @@ def resolve(choice: str, support: Support, models: tuple[type, ...]) -> str:
 
 
 def binarize(source: Source, choice: str) -> Data:
-    """The data set with its values read as `choice` (one of none, threshold, static, dynamic) says.
-
-    Raises:
-        ConfigError: where draws would have to be kept of examples that do not fit into memory.
-
-    """
-    train, val, test = source.train, source.val, source.test
+    """The data set with its values read as `choice` (one of none, threshold, static, dynamic) says."""
+    train, val, test = map(partial(_numbered, source.classes), source.splits)
     spec, support = source.spec(), source.support
     if choice in ("none", "threshold"):
         read = _scaled(scale_of(support)) if choice == "none" else _above_one_half(support)
         splits = [Split(train, read), Split(val, read), Split(test, read)]
-    elif choice == "dynamic":
-        splits = [Split(train, _resampled(support)), _frozen(val, support, "val"), _frozen(test, support, "test")]
-    elif isinstance(train, Rows):
-        splits = [_frozen(train, support, "train"), _frozen(val, support, "val"), _frozen(test, support, "test")]
     else:
-        raise ConfigError("dataset.binarize=static keeps a draw of every example in memory: use dynamic with workers")
+        training = Split(train, _resampled(support)) if choice == "dynamic" else _by_example(train, support)
+        splits = [training, _by_example(val, support), _by_example(test, support)]
     if choice in ("threshold", "static"):
         spec = replace(spec, mean=_mean(splits[0]))
     if choice != "none":
         spec = replace(spec, support=Binary())
     spec = replace(spec, examples=partial(_examples, splits[0]))
-    return Data(*splits, spec=spec, fingerprint=source.fingerprint(), places=source.places)
+    names = () if source.classes is None else source.classes.names
+    told, warnings = read_line(source, choice), (*source.warnings, *doubts(source))
+    checksum, places = source.fingerprint(), source.places
+    return Data(
+        *splits,
+        spec=spec,
+        fingerprint=checksum,
+        places=places,
+        class_names=names,
+        files=source.files,
+        told=told,
+        warnings=warnings,
+    )
 
 
+def binarized(x: Tensor, choice: str) -> Tensor:
+    """Grey values in [0, 1] as 0 and 1 outside training: what is already 0 or 1 stays.
+
+    Draws follow from what an example holds alone, wherever it stands.
+    """
+    return _above(x, 0.5) if choice == "threshold" else drawn_by_example(x)
+
+
+def drawn_by_example(x: Tensor) -> Tensor:
+    """1 with probability x, [B, *X] in float32; the same draw wherever an example stands, on whatever device."""
+    if len(x) == 0:
+        return x.float()
+    grey = x.float().cpu() + 0.0  # -0 is 0
+    with by_example(digests(Batch(grey)), _FROZEN_SEED, "binarize"):
+        uniform = torch.empty((1, *grey.shape), dtype=torch.float32).uniform_()[0]  # above 0
+    return uniform.le_(grey).to(x.device)
+
+
+def _numbered(classes: Classes | None, examples: Examples) -> Examples:
+    """Their labels as classes."""
+    if classes is None or examples.y is None:
+        return examples
+    return examples.labelled(classes.numbered(examples.y))
+
+
+_CHUNK = 1000  # rows that are drawn together
 _MOST_FOR_MEAN = 10_000
 
 
@@ -93,15 +125,14 @@ def _above_one_half(support: Support) -> Read:
     return lambda rows, _noise: _above(rows, half)
 
 
-def _frozen(examples: Examples, support: Support, split: str) -> Split:
-    """0 and 1 as uint8, drawn once, from a stream of its own for each split."""
-    if len(examples) == 0:
-        return Split(examples, _scaled(1))
-    draw = _resampled(support)
-    noise = torch.Generator().manual_seed(derive_seed(_FROZEN_SEED, split))
-    chunks = examples.ahead(torch.arange(len(examples)).split(1000))
-    drawn = torch.cat([draw(rows.x, noise).to(torch.uint8) for rows in chunks])
-    return Split(Rows(drawn, examples.y, examples.factors), _scaled(1))
+def _by_example(examples: Examples, support: Support) -> Split:
+    """0 and 1, each drawn by what the example holds: once and kept where it is in memory, else at every access."""
+    scaled = _scaled(scale_of(support))
+    if not isinstance(examples, Rows):
+        return Split(examples, lambda rows, noise: drawn_by_example(scaled(rows.cpu(), noise)).to(rows.device))
+    noise = torch.Generator()
+    drawn = [drawn_by_example(scaled(x, noise)).to(torch.uint8) for x in examples.x.split(_CHUNK)]
+    return Split(Rows(torch.cat(drawn), examples.y, examples.factors), _scaled(1))
 
 
 def _resampled(support: Support) -> Read:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Size
 
-from vae_cli.types import Binary, Factor, Levels, Real, Spec, Support, Tokens, UnitInterval, UnitSphere
+from vae_cli.types import Binary, Factor, Levels, Real, Spec, Stored, Support, Tokens, UnitInterval, UnitSphere
 
 _COUNTED: dict[str, type[Levels | Tokens]] = {kind.__name__: kind for kind in (Levels, Tokens)}
 _OTHERS: dict[str, type[Binary | UnitInterval | Real]] = {kind.__name__: kind for kind in (Binary, UnitInterval, Real)}
@@ -40,7 +40,14 @@ def describe(data: Spec) -> dict[str, Any]:
         "factors": {factor.name: factor.count for factor in data.factors},
         "condition": None if data.condition is None else list(data.condition),
         "size": data.size,
+        "class_names": list(data.class_names),
+        "stored": None if data.stored is None else _describe_stored(data.stored),
     }
+
+
+def _describe_stored(stored: Stored) -> dict[str, Any]:
+    count = stored.support.count if isinstance(stored.support, Levels | Tokens) else None
+    return {"support": type(stored.support).__name__, "levels": count, "low": stored.low, "high": stored.high}
 
 
 def described(record: Mapping[str, Any]) -> Spec:
@@ -62,7 +69,13 @@ def described(record: Mapping[str, Any]) -> Spec:
         condition=None if condition is None else Size(condition),
         size=int(record["size"]),
         mean=torch.zeros(shape),
+        class_names=tuple(map(str, record.get("class_names", ()))),  # of older runs neither these nor what was stored
+        stored=None if (stored := record.get("stored")) is None else _described_stored(stored),
     )
+
+
+def _described_stored(record: Mapping[str, Any]) -> Stored:
+    return Stored(_support(record["support"], record["levels"]), float(record["low"]), float(record["high"]))
 
 
 def _support(name: str, levels: Any) -> Support:

@@ -1,8 +1,9 @@
 """A folder of pictures, nested or not."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from zlib import crc32
 
@@ -10,44 +11,112 @@ import numpy as np
 import torch
 from torch import Size, Tensor
 
-from vae_cli.data.base import Examples, Places, Rows, Source, fixed_order, fraction_split
-from vae_cli.data.pictures import Pictures, UndecodableError, bombs_refused, decode
+from vae_cli.classes import natural
+from vae_cli.data.base import Examples, Rows, Source, evenly_spaced, fraction_split
+from vae_cli.data.pictures import Pictures, UndecodableError, bombs_refused, brightness
+from vae_cli.data.splits import WORDS, completed_split
 from vae_cli.data.streamed import all_of
 from vae_cli.errors import ConfigError
 from vae_cli.types import Levels
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-_SPLITS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
+_DEEP = (".png", ".tif", ".tiff")  # of these, some hold greys of 16 bits
 
 
-def image_folder(*, path: str | None, size: int, channels: int, workers: int | None, val: float, test: float) -> Source:
+def image_folder(
+    *,
+    path: str | None,
+    size: int,
+    channels: int | str,
+    bits: int | str,
+    skip_broken: bool,
+    workers: int | None,
+    val: float,
+    test: float,
+) -> Source:
     """256 grey levels a channel, [channels, size, size], in the order of their relative paths.
 
-    Labels number the sub-folders that pictures lie in, in alphabetical order; there are none where all lie in the
-    folder itself. Where its sub-folders are train, test and perhaps val (or training, testing, valid, ..., in any
-    case), these are the splits, and the sub-folders of theirs give the labels.
+    The sub-folders that pictures lie in are their classes; there are none where all lie in the folder itself. Where
+    sub-folders are train with val or test (or training, valid, testing, ..., in any case), or train alone, these are
+    the splits, and sub-folders of theirs give the classes; what of validation and test is missing is cut from training.
 
     Args:
-        path: of the folder; hidden files and files of other kinds are not looked at.
+        path: of the folder; hidden files are not looked at.
         size: pixels a side.
-        channels: 3, or 1 for grey.
+        channels: 3, or 1 for grey; auto: 1 where all pictures are grey (of a stream, as many as give its mean).
+        bits: of 16-bit greys that count, 8 to 16; auto: as many as the brightest of 1,000 pictures needs.
+        skip_broken: whether pictures that cannot be read are left out; else they are errors.
         workers: null decodes every picture now; a number decodes them at every access, in so many processes. The
             mean is then that of at most 1,000 evenly spaced training examples.
-        val, test: fractions for validation and test, by one fixed permutation, where folders do not say.
+        val, test: fractions for validation and test, or their numbers, by one fixed permutation, where folders do not
+            say.
 
     Raises:
-        ConfigError: where there are no pictures, or some cannot be decoded, or labels are not clear.
+        ConfigError: where there are no pictures, or some cannot be decoded, or classes are not clear.
 
     """
-    if size < 1 or channels not in (1, 3):
-        raise ConfigError(f"dataset.size={size} dataset.channels={channels}: at least 1 pixel, and 3 channels or 1")
+    if size < 1 or channels not in (1, 3, "auto"):
+        raise ConfigError(
+            f"dataset.size={size} dataset.channels={channels}: at least 1 pixel, and auto, 3 or 1 channels"
+        )
+    if bits != "auto" and not (isinstance(bits, int) and 8 <= bits <= 16):
+        raise ConfigError(f"dataset.bits={bits}: auto, or 8 to 16")
     folder = _folder(path)
-    names = _names(folder)
-    pictures = Pictures(folder, names, Size((channels, size, size)), _checksum(folder, names))
-    split_of, labels = _split_and_label(folder, names, val)
-    examples = _held(pictures, labels) if workers is None else all_of(pictures, labels, None, workers)
-    places = fraction_split(len(examples), val, test) if split_of is None else _places(split_of)
-    return Source.of(examples, places, support=Levels(256))
+    names, others = _names(folder)
+    with bombs_refused():
+        kept = bits if isinstance(bits, int) else _bits(folder, names)
+        wide = Pictures(folder, names, Size((1 if channels == 1 else 3, size, size)), _checksum(folder, names), kept)
+        if workers is None:
+            rows, broken = _held(wide)
+            rows[list(broken)] = 0  # what is not read decides nothing
+            grey = channels == "auto" and bool((rows == rows[:, :1]).all())
+        else:
+            rows, broken = None, _broken(wide) if skip_broken else {}
+            grey = channels == "auto" and _are_grey(wide, broken)
+    if broken and not (skip_broken and len(broken) < len(names)):
+        raise _unreadable(wide, broken)
+    good = [place for place in range(len(names)) if place not in broken]
+    used = [names[place] for place in good]
+    shape = Size((1, *wide.shape[1:])) if grey else wide.shape
+    pictures = Pictures(folder, used, shape, _checksum(folder, used), kept)
+    split_of, labels, class_names = _split_and_label(folder, used)
+    examples: Examples = all_of(pictures, labels, None, 0 if workers is None else workers)
+    if rows is not None:
+        rows = rows if len(good) == len(names) else rows[good]
+        examples = Rows(torch.from_numpy(np.ascontiguousarray(rows[:, :1]) if grey else rows), labels)
+    if split_of is None:
+        places, remarks = fraction_split(len(examples), val, test), ()
+    else:
+        places, remarks = completed_split(split_of, val, test)
+    return replace(
+        Source.of(examples, places, support=Levels(256), class_names=class_names),
+        files=used,
+        chosen={"channels": shape[0], "bits": kept},
+        remarks=(*remarks, *_left_out(others, [names[place] for place in broken])),
+    )
+
+
+def _left_out(others: Sequence[str], broken: Sequence[str]) -> Iterator[str]:
+    for kind, names in (("of other kinds", others), ("that cannot be read", broken)):
+        if names:
+            files = "1 file" if len(names) == 1 else f"{len(names):,} files"
+            yield f"left out: {files} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+
+
+def _bits(folder: Path, names: Sequence[str]) -> int:
+    """That the brightest of at most 1,000 evenly spaced 16-bit pictures needs; 16 where there are none."""
+    deep = [name for name in names if name.lower().endswith(_DEEP)]
+    some = (deep[place] for place in evenly_spaced(len(deep), Pictures.sample).tolist())
+    brightest = max((brightness(folder / name) for name in some), default=0)
+    return max(8, brightest.bit_length()) if brightest else 16
+
+
+def _are_grey(pictures: Pictures, broken: Mapping[int, str]) -> bool:
+    """Whether as many pictures as give the mean have three equal channels."""
+    places = [place for place in range(len(pictures)) if place not in broken]
+    some = (places[number] for number in evenly_spaced(len(places), Pictures.sample).tolist())
+    read = (pictures.read(np.array([place])) for place in some)
+    return all(bool((x == x[:, :1]).all()) for x in read)
 
 
 def _folder(path: str | None) -> Path:
@@ -61,9 +130,10 @@ def _folder(path: str | None) -> Path:
     return folder
 
 
-def _names(folder: Path) -> list[str]:
-    """Relative paths of all pictures, sorted, with / between their parts."""
+def _names(folder: Path) -> tuple[list[str], list[str]]:
+    """Relative paths of all pictures, and of files of other kinds, sorted, with / between their parts."""
     names: list[str] = []
+    others: list[str] = []
     seen: set[tuple[int, int]] = set()
     for place, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
         status = os.stat(place)
@@ -72,55 +142,50 @@ def _names(folder: Path) -> list[str]:
             continue
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found = [name for name in files if name.lower().endswith(_SUFFIXES) and not name.startswith(".")]
-        names += [(Path(place) / name).relative_to(folder).as_posix() for name in found]
+        for name in files:
+            if not name.startswith("."):
+                kind = names if name.lower().endswith(_SUFFIXES) else others
+                kind.append((Path(place) / name).relative_to(folder).as_posix())
     if not names:
         raise ConfigError(f"dataset.path={folder}: no pictures there ({', '.join(_SUFFIXES)})")
-    return sorted(names)
+    return sorted(names), sorted(others)
 
 
 def _refuse(error: OSError) -> None:
     raise ConfigError(f"dataset.path: {error.filename} cannot be read ({error.strerror})") from error
 
 
-def _split_and_label(folder: Path, names: Sequence[str], val: float) -> tuple[Tensor | None, Tensor | None]:
-    """The split (0, 1, 2) and the label of each picture, [N]; None where folders do not say.
-
-    Without a folder for validation, the fraction `val` of the training pictures is taken, by one fixed permutation.
-    """
+def _split_and_label(
+    folder: Path, names: Sequence[str]
+) -> tuple[Tensor | None, Tensor | None, Mapping[int, str] | None]:
+    """The split (0, 1, 2) and label of each picture, [N], and the names of labels; None where folders do not say."""
     parts = [PurePosixPath(name).parts[:-1] for name in names]
     first = {found[0] if found else "" for found in parts}
-    splits = {_SPLITS[name.casefold()] for name in first if name.casefold() in _SPLITS}
-    if len(splits) < 2:
-        return None, _labels(folder, parts)
-    if not {0, 2} <= splits or not all(name.casefold() in _SPLITS for name in first):
+    splits = {WORDS[name.casefold()] for name in first if name.casefold() in WORDS}
+    alone = all(name.casefold() in WORDS for name in first)
+    if len(splits) < 2 and not (splits == {0} and alone):
+        return None, *_labels(folder, parts)
+    if 0 not in splits or not alone:
         raise ConfigError(
-            f"dataset.path={folder} holds {', '.join(sorted(first))}: are these splits or classes? Keep train, test "
-            "and perhaps val alone there, or give classes other names"
+            f"dataset.path={folder} holds {', '.join(sorted(first))}: are these splits or classes? Keep train with val "
+            "or test alone there, or give classes other names"
         )
-    split_of = torch.tensor([_SPLITS[found[0].casefold()] for found in parts])
-    if 1 not in splits:
-        training = torch.nonzero(split_of == 0).flatten()
-        split_of[training[fixed_order(len(training))[: round(val * len(training))]]] = 1
-    return split_of, _labels(folder, [found[1:] for found in parts])
+    split_of = torch.tensor([WORDS[found[0].casefold()] for found in parts])
+    return split_of, *_labels(folder, [found[1:] for found in parts])
 
 
-def _places(split_of: Tensor) -> Places:
-    train, val, test = (torch.nonzero(split_of == split).flatten() for split in range(3))
-    return train, val, test
-
-
-def _labels(folder: Path, parts: Sequence[Sequence[str]]) -> Tensor | None:
-    """The place of the first folder among all first folders."""
+def _labels(folder: Path, parts: Sequence[Sequence[str]]) -> tuple[Tensor | None, Mapping[int, str] | None]:
+    """The place of the first folder among all first folders; their names, obj2 before obj10."""
     if not any(parts):
-        return None
+        return None, None
     if not all(parts):
         raise ConfigError(
             f"dataset.path={folder}: some pictures lie in sub-folders, which number their classes, and some do not: "
             "move them into sub-folders, or away"
         )
     number = {name: label for label, name in enumerate(sorted({found[0] for found in parts}))}
-    return torch.tensor([number[found[0]] for found in parts])
+    names = {number[name]: name for name in sorted(number, key=natural)}
+    return torch.tensor([number[found[0]] for found in parts]), names
 
 
 def _checksum(folder: Path, names: Sequence[str]) -> int:
@@ -128,8 +193,8 @@ def _checksum(folder: Path, names: Sequence[str]) -> int:
     return crc32(repr([(name, (folder / name).stat().st_size) for name in names]).encode())
 
 
-def _held(pictures: Pictures, labels: Tensor | None) -> Examples:
-    """All of them, decoded in threads (Pillow lets go of Python's lock); ConfigError names those that cannot be."""
+def _held(pictures: Pictures) -> tuple[np.ndarray, Mapping[int, str]]:
+    """All of them, and why some, by place, cannot be read; decoded in threads (Pillow lets go of Python's lock)."""
     try:
         rows = np.empty((len(pictures), *pictures.shape), np.uint8)
     except MemoryError as error:
@@ -138,21 +203,34 @@ def _held(pictures: Pictures, labels: Tensor | None) -> Examples:
             "dataset.size, or stream them with dataset.workers=2"
         ) from error
 
-    def fill(place: int) -> str | None:
-        """Why it could not be done."""
-        name = pictures.names[place]
+    def fill(place: int) -> None:
+        rows[place] = pictures.decoded(place)
+
+    return rows, _tried(fill, len(pictures))
+
+
+def _broken(pictures: Pictures) -> Mapping[int, str]:
+    """Why some, by place, cannot be read."""
+    return _tried(lambda place: pictures.decoded(place), len(pictures))
+
+
+def _tried(work: Callable[[int], object], count: int) -> Mapping[int, str]:
+    def reason(place: int) -> str | None:
         try:
-            rows[place] = decode(pictures.folder / name, pictures.shape)
+            work(place)
         except UndecodableError as error:
-            return f"{name} ({error})"
+            return str(error)
         return None
 
-    with bombs_refused(), ThreadPoolExecutor() as pool:
-        broken = [found for found in pool.map(fill, range(len(rows))) if found is not None]
-    if broken:
-        more = f" and {len(broken) - 5} more" if len(broken) > 5 else ""
-        raise ConfigError(
-            f"dataset.path={pictures.folder}: {len(broken)} of {len(rows)} pictures cannot be read, remove or replace "
-            f"them: {', '.join(broken[:5])}{more}"
-        )
-    return Rows(torch.from_numpy(rows), labels)
+    with ThreadPoolExecutor() as pool:
+        reasons = pool.map(reason, range(count))
+        return {place: why for place, why in enumerate(reasons) if why is not None}
+
+
+def _unreadable(pictures: Pictures, broken: Mapping[int, str]) -> ConfigError:
+    told = [f"{pictures.names[place]} ({why})" for place, why in list(broken.items())[:5]]
+    more = f" and {len(broken) - 5} more" if len(broken) > 5 else ""
+    return ConfigError(
+        f"dataset.path={pictures.folder}: {len(broken)} of {len(pictures)} pictures cannot be read: remove or replace "
+        f"them, or leave them out with dataset.skip_broken=true: {', '.join(told)}{more}"
+    )

@@ -1,6 +1,6 @@
 """The data of a run as Lightning asks for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -38,6 +38,9 @@ class DataModule(LightningDataModule):
                 raise ConfigError(f"dataset.{name}={value}: a batch needs at least 1 example")
         common: dict[str, Any] = {"condition": condition, "seed": seed}
         self.spec, self.fingerprint, self.places = data.spec, data.fingerprint, data.places
+        self.class_names: Sequence[str] = data.class_names
+        self.files: Sequence[str] | None = data.files  # by place
+        self.told, self.warnings = data.told, data.warnings
         self.train = Loader(data.train, batch_size=batch_size, shuffle=True, **common)
         self.val = Loader(data.val, batch_size=eval_batch_size, shuffle=False, **common)
         self.test = Loader(data.test, batch_size=eval_batch_size, shuffle=False, **common)

@@ -30,6 +30,7 @@ class Pictures(Store):
     names: Sequence[str]
     shape: Size  # [C, S, S]
     checksum: int  # of names and sizes of the files
+    bits: int = 16  # of 16-bit greys that count
     sample = 1000
 
     def __len__(self) -> int:
@@ -38,11 +39,16 @@ class Pictures(Store):
     def read(self, index: np.ndarray) -> np.ndarray:
         """The pictures of that index, in its order."""
         with bombs_refused():
-            return np.stack([self._read_one(self.names[int(place)]) for place in index])
+            return np.stack([self._read_one(int(place)) for place in index])
 
-    def _read_one(self, name: str) -> np.ndarray:
+    def decoded(self, place: int) -> np.ndarray:
+        """One of them; UndecodableError where it cannot be."""
+        return decode(self.folder / self.names[place], self.shape, self.bits)
+
+    def _read_one(self, place: int) -> np.ndarray:
+        name = self.names[place]
         try:
-            return decode(self.folder / name, self.shape)
+            return self.decoded(place)
         except UndecodableError as error:
             raise TrainingError(
                 f"{self.folder / name} cannot be read as a picture ({error}): restore it and continue the run, "
@@ -54,11 +60,12 @@ class UndecodableError(ValueError):
     """Why a file is no picture that can be used."""
 
 
-def decode(path: Path, shape: Size) -> np.ndarray:
+def decode(path: Path, shape: Size, bits: int = 16) -> np.ndarray:
     """One picture in the middle square of that shape [C, S, S], uint8; call it where `bombs_refused`.
 
     Args:
         shape: with 1 channel for grey, 3 for colour.
+        bits: of 16-bit greys that count: the eight highest of them are kept.
 
     Raises:
         UndecodableError: where there is no such file, or it is damaged, or far too large.
@@ -68,7 +75,7 @@ def decode(path: Path, shape: Size) -> np.ndarray:
     try:
         with opened(path) as file, Image.open(file, formats=FORMATS) as image:
             image.draft(None, (2 * size, 2 * size))  # a large JPEG need not be decoded in full
-            upright = _bytes(ImageOps.exif_transpose(image)).convert("RGB" if channels == 3 else "L")
+            upright = _bytes(ImageOps.exif_transpose(image), bits).convert("RGB" if channels == 3 else "L")
     except Exception as error:  # Pillow's decoders raise errors of every type for damaged files
         raise UndecodableError(_reason(error, path)) from error
     square = np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.LANCZOS))
@@ -83,14 +90,28 @@ def bombs_refused() -> Iterator[None]:
         yield
 
 
-def _bytes(image: Image.Image) -> Image.Image:
+def brightness(path: Path) -> int:
+    """The largest value of a picture of 16-bit greys; 0 of any other, and of what cannot be read."""
+    try:
+        with opened(path) as file, Image.open(file, formats=FORMATS) as image:
+            return int(np.asarray(image).max()) if image.mode.startswith("I") else 0
+    except Exception:
+        return 0
+
+
+def _bytes(image: Image.Image, bits: int) -> Image.Image:
     """8 bits a channel without transparency."""
     if image.mode == "F":
         raise ValueError("it holds real numbers; use dataset=arrays")
     if image.mode == "I" and np.asarray(image).max() > 65535:
         raise ValueError("it has more than 16 bits; use dataset=arrays")
     if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+        values = np.asarray(image).clip(0, 65535)
+        if values.max() >> bits:
+            raise ValueError(
+                f"it has values above {2**bits - 1}: they need dataset.bits={int(values.max()).bit_length()}"
+            )
+        return Image.fromarray((values >> (bits - 8)).astype(np.uint8))
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Size, Tensor
 
-from vae_cli.data.base import Examples, Rows, check_lengths, checksum_of, evenly_spaced
+from vae_cli.data.base import Examples, Rows, Summary, check_lengths, checksum_of, evenly_spaced
 from vae_cli.data.readers import read_ahead
 from vae_cli.errors import ConfigError
 
@@ -86,12 +86,16 @@ class Streamed(Examples):
             for values, index in zip(found, batches, strict=True):
                 yield self._with_known(values, index)
 
-    def mean(self) -> np.ndarray:
-        """Of x, [*X] in float64: over all, or over as many evenly spaced examples as the store allows."""
+    def labelled(self, y: Tensor | None) -> "Streamed":
+        """The same with other labels."""
+        return replace(self, y=y)
+
+    def summary(self) -> Summary:
+        """Over all, or over as many evenly spaced examples as the store allows."""
         places = self.rows[evenly_spaced(len(self), self.store.sample)].sort().values
         requests = (chunk.numpy() for chunk in places.split(_CHUNK))
-        found = read_ahead(self.store.read, requests, self.workers)
-        return sum((np.add.reduce(x, axis=0, dtype=np.float64) for x in found), np.zeros(self.shape)) / len(places)
+        with closing(read_ahead(self.store.read, requests, self.workers)) as found:
+            return Summary.over(found, len(places))
 
     def checksum(self, before: int) -> int:
         """Of the store as a whole, and of which examples these are."""

@@ -1,10 +1,12 @@
 """The codes of examples by a finished run, written as they are made."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 from omegaconf import DictConfig
+from torch import Tensor
 
 from vae_cli.data.module import DataModule
 from vae_cli.data.ordered import ordered
@@ -16,6 +18,7 @@ from vae_cli.loading import Run
 from vae_cli.progress import Progress
 from vae_cli.reuse import other_data, own_data, reopened
 from vae_cli.runs import RunDirectory, place_data
+from vae_cli.telling import warn
 
 _WRITERS = {".npz": write_npz, ".parquet": write_parquet}
 
@@ -37,18 +40,28 @@ def encode(directory: RunDirectory, config: DictConfig, out: Path, progress: Pro
         raise ConfigError(f"{directory.path}: this model has no latent variables, so there are no codes")
     data = _data(run, config.dataset)
     examples = ordered(data, config.split)
+    for text in data.warnings:
+        warn(f"warning: {text}")
     size = data.eval_batch_size
     batches = progress(examples.batches(size), "codes", math.ceil(len(examples) / size))
     found = (
-        columns(run.model, batch, places, config.seed, config.sample)
+        {**columns(run.model, batch, places, config.seed, config.sample), **_files(data.files, places)}
         for batch, places in zip(batches, examples.places.split(size), strict=True)
     )
     shapes: dict[str, list[int]] = {}
-    names = [factor.name for factor in data.spec.factors]
+    names = {"factor_names": [factor.name for factor in data.spec.factors], "class_names": data.class_names}
     _WRITERS[out.suffix](out, len(examples), names, _noted(found, shapes))
     yield f"{out}: {len(examples)} examples ({config.split}); weights: {run.weights.title}"
     for name, shape in shapes.items():
         yield f"  {name:<20} {[len(examples), *shape]}"
+
+
+def _files(names: Sequence[str] | None, places: Tensor) -> Columns:
+    """`file` [B], the name of each example's own file, in words of one length for all files."""
+    if names is None:
+        return {}
+    longest = max(map(len, names))
+    return {"file": np.array([names[place] for place in places.tolist()], f"U{longest}")}
 
 
 def _data(run: Run, dataset: DictConfig) -> DataModule:

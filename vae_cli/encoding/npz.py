@@ -1,7 +1,7 @@
 """Arrays of any length as one npz, of which memory holds a batch."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 from zipfile import ZipFile, ZipInfo
@@ -14,8 +14,8 @@ from vae_cli.files import folder_beside, replacing
 _CHUNK = 2**20  # bytes copied at once
 
 
-def write_npz(out: Path, examples: int, factor_names: Sequence[str], batches: Iterable[Columns]) -> None:
-    """`np.load(out)` has the arrays of all batches, and `factor_names` where there are any.
+def write_npz(out: Path, examples: int, names: Mapping[str, Sequence[str]], batches: Iterable[Columns]) -> None:
+    """`np.load(out)` has the arrays of all batches, and the lists of `names` that are not empty.
 
     Each array grows in a file of its own, in a folder beside `out`. These files are not mapped into memory: on a full
     disk, writing to a map ends the process.
@@ -28,15 +28,16 @@ def write_npz(out: Path, examples: int, factor_names: Sequence[str], batches: It
 
     """
     with replacing(out) as file, folder_beside(out) as folder:
-        names: list[str] = []
+        arrays: list[str] = []
         for columns in batches:
-            names = list(columns)
+            arrays = list(columns)
             for name, values in columns.items():
                 _append(folder / f"{name}.npy", values, examples)
-        if factor_names:
-            names.append("factor_names")
-            np.save(folder / "factor_names.npy", np.array(factor_names))
-        _pack([folder / f"{name}.npy" for name in names], file)
+        for key, listed in names.items():
+            if listed:
+                arrays.append(key)
+                np.save(folder / f"{key}.npy", np.array(listed))
+        _pack([folder / f"{name}.npy" for name in arrays], file)
 
 
 def _append(path: Path, values: np.ndarray, examples: int) -> None:

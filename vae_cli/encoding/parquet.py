@@ -1,6 +1,6 @@
 """Arrays of any length as a parquet file: a row an example, a column a number."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,10 @@ from vae_cli.files import replacing
 _GROUP = 2**24  # bytes of a row group, at least: what a file says of each of its groups stays in memory
 
 
-def write_parquet(out: Path, _examples: int, factor_names: Sequence[str], batches: Iterable[Columns]) -> None:
+def write_parquet(out: Path, _examples: int, names: Mapping[str, Sequence[str]], batches: Iterable[Columns]) -> None:
     """Columns `z_mean_0`, `z_scale_tril_1_0`, ..., `y`, the names of the factors, `index`; memory holds a row group.
+
+    Where classes have names, the name of each example's is in `label`.
 
     Raises:
         ConfigError: where two columns have one name.
@@ -24,7 +26,7 @@ def write_parquet(out: Path, _examples: int, factor_names: Sequence[str], batche
     from pyarrow.parquet import ParquetWriter
 
     with replacing(out) as file:
-        groups = (pa.table(_flat(group, factor_names)) for group in _groups(batches))
+        groups = (pa.table(_flat(group, names)) for group in _groups(batches))
         first = next(groups)
         with ParquetWriter(file, first.schema, use_dictionary=False) as writer:  # real numbers do not repeat
             writer.write_table(first)
@@ -48,9 +50,13 @@ def _joined(parts: list[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _flat(columns: Columns, factor_names: Sequence[str]) -> dict[str, np.ndarray]:
+def _flat(columns: Columns, names: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
     """Arrays [B, ...] as columns [B]."""
     found: dict[str, np.ndarray] = {}
+    if "y" in columns and names["class_names"]:
+        known = np.array([*names["class_names"], ""])  # the last for -1, of a label that is hidden
+        columns = {**columns, "label": known[columns["y"]]}
+    factor_names = names["factor_names"]
     for name, values in columns.items():
         for place in np.ndindex(*values.shape[1:]):
             column = factor_names[int(place[0])] if name == "factors" else "_".join([name, *map(str, place)])

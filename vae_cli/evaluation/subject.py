@@ -1,9 +1,10 @@
 """What is evaluated, on which examples, and within which bounds."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -105,7 +106,11 @@ class Subject:
         size = self._data.eval_batch_size
         batches = self._batches(split, index, size)
         shown = self.progress(batches, f"codes of the {split} split", -(-len(index) // size))
-        return encoded(self.model, shown, self.seed)
+        codes = encoded(self.model, shown, self.seed)
+        if codes.labels is None:
+            return codes
+        trained = codes.labels < (self.spec.classes or 0)  # no model knows of the others
+        return replace(codes, labels=np.where(trained, codes.labels, -1))
 
     def _batches(self, split: str, index: Tensor, size: int) -> Iterator[Batch]:
         loader = self._loader(split)

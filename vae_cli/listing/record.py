@@ -24,7 +24,7 @@ class Record:
     Args:
         state: that of `sweeps.folder.state_of`, or `damaged`.
         reason: why it failed, or what is damaged.
-        about: `started`, `updated`, `steps`, `epochs`, `weights`, `version`, as far as they are known.
+        about: `started`, `updated`, `steps`, `epochs`, `weights`, `version`, `classes`, as far as they are known.
         choices: on every axis.
         config: every number, word and switch, by its key (`optimizer.lr`); {} where there is no config.
         figures: by tag, `test/elbo` or `eval/<group>/<name>`; those of the test when it is finished.
@@ -77,8 +77,15 @@ def _read(place: Place) -> Record:
         about |= {"steps": _whole(metrics.get("steps")), "epochs": _whole(metrics.get("epochs"))}
         about["weights"] = _plain(metrics.get("weights"))
     about["version"] = _plain(recorded["version"])
+    about["classes"] = _classes(recorded.get("data"))
     choices = {clean(str(axis)): clean(str(choice)) for axis, choice in recorded["choices"].items()}
     return Record(place, state, reason, about, choices, dict(_flat(content, "")), figures, units)
+
+
+def _classes(data: Any) -> str | None:
+    """The names of the classes that a run was trained on."""
+    names = data.get("class_names") if isinstance(data, dict) else None
+    return ", ".join(clean(str(name)) for name in names) if isinstance(names, list) and names else None
 
 
 def _tested(run: RunDirectory, metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -25,5 +25,6 @@ def class_grid(request: Request, _settings: DictConfig) -> Result:
     means = torch.stack([one.px.mean[0] for one in drawn], 1)  # [rows, classes, *X]
     latents = {name: torch.stack([one.values[name][0] for one in drawn], 1) for name in drawn[0].values}
     arrays = {"mean": means, **latents, "y": torch.tensor(labels)}
-    sheet = Sheet(means.flatten(0, 1), len(labels), column_titles=[str(label) for label in labels])
+    names = [request.data.named_classes[label] for label in labels]
+    sheet = Sheet(means.flatten(0, 1), len(labels), column_titles=names)
     return Result(f"{rows} draws under each of {len(labels)} classes", arrays, sheet)

@@ -36,4 +36,4 @@ def make(directory: RunDirectory, config: DictConfig, progress: Progress) -> Ite
         refuse_link(directory.path / "samples")
         for name in config.what:
             kind: Kind = getattr(import_module(f"vae_cli.sampling.{name}"), name)
-            yield from keep(kind(request, config[name]), name, folder, run.data.shape)
+            yield from keep(kind(request, config[name]), name, folder, run.data)

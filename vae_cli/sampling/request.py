@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vae_cli.classes import typed
 from vae_cli.errors import ConfigError
 from vae_cli.evaluation.subject import Subject
 from vae_cli.loading import Run
@@ -32,7 +33,7 @@ class Request:
         subject: the run, and the examples that are started from.
         number: of draws, examples, pairs or rows; None: what suits the kind.
         temperature: what the standard deviations of the prior are multiplied with.
-        labels: classes to draw from, in turn; (): all of them.
+        words: names of classes to draw from, in turn; (): all of them.
 
     Raises:
         ConfigError: for a number out of range, or labels that there are not.
@@ -42,18 +43,21 @@ class Request:
     subject: Subject
     number: int | None
     temperature: float
-    labels: Sequence[int]
+    words: Sequence[object]
 
     def __post_init__(self) -> None:
         if self.number is not None and self.number < 1:
             raise ConfigError(f"n={self.number}: 1 or more")
         if not (0 <= self.temperature <= 100):
             raise ConfigError(f"temperature={self.temperature}: a number from 0 to 100")
-        classes = self.data.classes or 0
-        if self.labels and not self.is_by_label:
-            raise ConfigError(f"labels={list(self.labels)}: this run was not trained with condition=label")
-        if not all(0 <= label < classes for label in self.labels):
-            raise ConfigError(f"labels={list(self.labels)}: the classes are 0 to {classes - 1}")
+        if self.words and not self.is_by_label:
+            raise ConfigError(f"labels={list(self.words)}: this run was not trained with condition=label")
+        typed(self.words, self.data.named_classes, "labels")
+
+    @property
+    def labels(self) -> list[int]:
+        """The classes to draw from; []: all of them."""
+        return typed(self.words, self.data.named_classes, "labels")
 
     @property
     def run(self) -> Run:

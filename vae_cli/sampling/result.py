@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from torch import Size, Tensor
+from torch import Tensor
 
 from vae_cli.callbacks.grid import is_image
 from vae_cli.callbacks.pictures import save_png
 from vae_cli.callbacks.sheet import Sheet, drawn
 from vae_cli.files import folder_beside, replacing
+from vae_cli.types import Spec
 
 _FRAME = 100  # milliseconds
 
@@ -26,18 +27,21 @@ class Result:
     table: Tensor | None = None  # a picture of examples that are no images, [3, H, W], uint8
 
 
-def keep(result: Result, name: str, folder: Path, shape: Size) -> Iterator[str]:
-    """Writes the files; lines for the user. Shape: of one image; what is none is not drawn."""
+def keep(result: Result, name: str, folder: Path, data: Spec) -> Iterator[str]:
+    """Writes the files; lines for the user. Beside labels `y` are `class_names`; what is no image is not drawn."""
     folder.mkdir(parents=True, exist_ok=True)
     with folder_beside(folder / name):  # the files of one kind are of one process
-        yield from _kept(result, name, folder, shape)
+        yield from _kept(result, name, folder, data)
 
 
-def _kept(result: Result, name: str, folder: Path, shape: Size) -> Iterator[str]:
+def _kept(result: Result, name: str, folder: Path, data: Spec) -> Iterator[str]:
+    shape, arrays = data.shape, dict(result.arrays)
+    if "y" in arrays:
+        arrays["class_names"] = np.array(data.named_classes)
     yield f"{name}: {result.told}"
     with replacing(folder / f"{name}.npz") as file:
-        np.savez(file, allow_pickle=False, **{key: _array(value) for key, value in result.arrays.items()})
-    shapes = ", ".join(f"{key} {list(value.shape)}" for key, value in result.arrays.items())
+        np.savez(file, allow_pickle=False, **{key: _array(value) for key, value in arrays.items()})
+    shapes = ", ".join(f"{key} {list(value.shape)}" for key, value in arrays.items())
     yield f"  {folder / name}.npz: {shapes}"
     if not is_image(shape):
         if result.table is not None:
