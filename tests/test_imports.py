@@ -11,7 +11,20 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "vae_cli"
 LAYERS = [
     {"telling"},
-    {"errors", "older", "consoles", "files", "forms", "names", "leaves", "allocator", "canvas", "schema", "progress"},
+    {
+        "errors",
+        "older",
+        "nodes",
+        "consoles",
+        "files",
+        "forms",
+        "names",
+        "leaves",
+        "allocator",
+        "canvas",
+        "schema",
+        "progress",
+    },
     {"stored"},
     {"types", "making", "records", "classes"},
     {"shapes", "schedules", "noise", "distributions"},

@@ -15,8 +15,9 @@ from vae_cli.data.module import DataModule
 from vae_cli.errors import ConfigError, is_out_of_memory
 from vae_cli.experiment import Experiment
 from vae_cli.leaves import leaves
-from vae_cli.making import check_types, class_of, made, set_throughout, target_of
+from vae_cli.making import check_types, class_of, made, target_of
 from vae_cli.monitors import BitsPerDimension, ImportanceWeightedBound, Monitor
+from vae_cli.nodes import set_throughout
 from vae_cli.noise import stream
 from vae_cli.schedules import FINAL_STEP
 from vae_cli.types import (

@@ -81,15 +81,6 @@ def check_types(target: Callable[..., Any], values: Mapping[Any, Any], name: str
             raise ConfigError(f"{name}.{key}={value}: {wanted} is needed")
 
 
-def set_throughout(node: DictConfig, name: str, value: Any) -> None:
-    """Set a key wherever it stands in a node or below: in the config of a run, nothing refers to anything."""
-    for key, child in node.items():
-        if key == name:
-            node[name] = value
-        elif isinstance(child, DictConfig):
-            set_throughout(child, name, value)
-
-
 def _check_node(node: Any, name: str, role: Any) -> None:
     """`check_types` of all that a node describes, what lies below it included."""
     target, is_partial = _target_in_role(node, name, role)

@@ -14,7 +14,8 @@ from vae_cli.data.module import DataModule
 from vae_cli.data.telling import outside
 from vae_cli.errors import ConfigError
 from vae_cli.loading import Run, load_run
-from vae_cli.making import made, set_throughout
+from vae_cli.making import made
+from vae_cli.nodes import set_throughout
 from vae_cli.precision import lower_networks, set_float32_precision
 from vae_cli.runs import RunDirectory
 from vae_cli.types import Binary, Levels, Real, Spec, Support, UnitInterval

@@ -25,7 +25,7 @@ from vae_cli.errors import ConfigError, InUseError
 from vae_cli.files import read_text, replacing
 from vae_cli.forms import shown
 from vae_cli.leaves import SafeLoader
-from vae_cli.making import set_throughout
+from vae_cli.nodes import set_throughout
 from vae_cli.older import complete_older
 from vae_cli.records import METRICS, RECORDED, STATUS
 from vae_cli.schema import PARTS, TrainConfig, check_latent_dim
