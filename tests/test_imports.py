@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "vae_cli"
 LAYERS = [
-    {"telling"},
+    {"telling", "older", "nodes"},
     {
         "errors",
         "older",
