@@ -6,7 +6,9 @@ from importlib import import_module
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from parts import often
 
+from vae_cli import files
 from vae_cli.files import replacing
 
 OF_ALL = [
@@ -45,8 +47,10 @@ OF_TRAIN = [
     "hydra.run.dir=a/b/c/d/e/f beta=-1",
 ]
 OF_FINISHED = ["hydra.run.dir=a", "hydra.sweep.dir=a", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+ONE_OF_EACH = [("sample", "hydra.mode=MULTIRUN"), ("encode", "--nowhere"), ("export", "seed=${nowhere:3}")]
 LINES = [
-    *((name, line) for name in ("train", "eval", "sample", "encode", "export") for line in OF_ALL),
+    *((name, line) for name in ("train", "eval") for line in OF_ALL),
+    *often([(name, line) for name in ("sample", "encode", "export") for line in OF_ALL], ONE_OF_EACH),
     *(("train", line) for line in OF_TRAIN),
     *((name, line) for name in ("eval", "sample", "encode", "export") for line in OF_FINISHED),
     *(("runs", line) for line in ("nowhere", "--nowhere=1", "where=", f"where=beta>{'9' * 5000}", "plot=a", "x=beta")),
@@ -67,7 +71,8 @@ def test_a_refused_command_line_is_one_line_and_leaves_nothing(tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_another_process_writes_is_refused_and_stays_whole(tmp_path):
+def test_a_file_that_another_process_writes_is_refused_and_stays_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_WAIT", 0.1)
     with replacing(tmp_path / "out") as first:
         with pytest.raises(OSError, match="Another process writes it now"), replacing(tmp_path / "out"):
             pass

@@ -142,7 +142,7 @@ def test_a_run_in_use_is_left_alone(run, tmp_path):
     with RunDirectory(run).locked():
         done = command("eval", "run=run", cwd=tmp_path)
     assert done.status == 1
-    assert "is in use by process" in done.stderr
+    assert "is in use by another process: wait for it" in done.stderr
 
 
 def test_a_loop_that_will_take_long_is_told_after_a_second(monkeypatch):

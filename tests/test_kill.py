@@ -135,7 +135,7 @@ def test_a_directory_serves_one_process(small, tmp_path):
     path = tmp_path / "run"
     process = start([*small, "trainer.max_epochs=-1", "trainer.max_steps=1000000"], path)
     wait_for_training(path)
-    with pytest.raises(ValueError, match=f"in use by process {process.pid}"):
+    with pytest.raises(ValueError, match="in use by another process"):
         resumed(path)
     process.kill()
     process.join(30)

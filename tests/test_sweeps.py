@@ -230,6 +230,55 @@ def test_a_job_that_runs_elsewhere_is_left_alone(tmp_path, small):
     assert run.metrics()["steps"] == 2
 
 
+@pytest.mark.slow
+def test_a_job_whose_figures_are_gone_is_tested_again_and_the_others_stand(tmp_path, small):
+    command = ["-m", *small, "seed=0,1,2,3", *TWO_STEPS, "name=mine"]
+    vae_train(*command, cwd=tmp_path)
+    sweep = tmp_path / "outputs/sweeps/mine"
+    found, metrics = figures(sweep), {name: run.path / "metrics.json" for name, run in runs(sweep).items()}
+    kept = {path: path.read_bytes() for path in (metrics["seed0"], runs(sweep)["seed0"].path / "status.json")}
+    trained_once = {path: path.stat().st_mtime_ns for path in sweep.glob("*/checkpoints/*.ckpt")}
+    metrics["seed1"].unlink()
+    metrics["seed2"].write_text(metrics["seed2"].read_text()[:100])
+    metrics["seed3"].write_text('{"test": null}')
+    done = vae_train(*command, cwd=tmp_path)
+    assert (done.status, done.stderr) == (0, "")
+    assert [line.split("_")[0] for line in done.stdout.splitlines()[:4]] == [
+        "seed1",
+        "seed2",
+        "seed3",
+        "jobs                 4 finished",
+    ]
+    assert figures(sweep) == found
+    assert kept == {path: path.read_bytes() for path in kept}
+    assert trained_once == {path: path.stat().st_mtime_ns for path in sweep.glob("*/checkpoints/*.ckpt")}
+
+
+def test_what_a_call_left_stops_no_other(tmp_path):
+    """A call that ended at once leaves its file for jobs that wait in the queue of a cluster; no process has its name."""
+    folder = SweepFolder(tmp_path)
+    folder.stop("earlier", signal.SIGINT)
+    folder.stop("long ago", signal.SIGINT)
+    os.utime(tmp_path / ".stop-long ago", (0, 0))
+    (tmp_path / f".stop-{os.uname().nodename}-{os.getpid()}").touch()  # of versions that named them after the process
+    folder.forget_old_stops()
+    assert folder.stopped_by("earlier") == signal.SIGINT
+    assert folder.stopped_by("long ago") is None
+    assert folder.stopped_by("now") is None
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_beside_what_earlier_calls_left(tmp_path, small):
+    sweep = tmp_path / "outputs/sweeps/mine"
+    sweep.mkdir(parents=True)
+    for name in ("earlier", f"{os.uname().nodename}-1"):
+        (sweep / f".stop-{name}").write_text("2")
+        os.utime(sweep / f".stop-{name}", (0, 0))
+    done = vae_train("-m", *small, "seed=0", *TWO_STEPS, "name=mine", cwd=tmp_path)
+    assert (done.status, done.stderr) == (0, "")
+    assert not list(sweep.glob(".stop-*"))
+
+
 # ---- failures -------------------------------------------------------------------------------------------------------
 
 

@@ -60,8 +60,7 @@ class RunDirectory:
         try:
             lock.acquire(timeout=_GLANCE)
         except Timeout:
-            pid = self.status().get("pid")
-            raise InUseError(f"{self.path} is in use by process {pid}: wait for it, or stop it") from None
+            raise InUseError(f"{self.path} is in use by another process: wait for it, or stop it") from None
         try:
             yield
         finally:
