@@ -490,6 +490,38 @@ def test_a_signal_ends_it_and_leaves_what_was_there(wide, tmp_path, suffix, numb
     assert (tmp_path / "stderr.txt").read_text() == ""
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["npz", "parquet"])
+def test_two_that_write_one_file_take_turns(wide, tmp_path, suffix):
+    """The later one waits for a moment, and says that it cannot wait longer; the file is that of one of them."""
+    words, few = wide(300_000), wide(2_000)
+    first = begun(*words, f"out=codes.{suffix}", cwd=tmp_path)
+    while not (tmp_path / f".codes.{suffix}.part").exists():
+        assert first.is_alive(), (tmp_path / "stderr.txt").read_text()
+        time.sleep(0.01)
+    (tmp_path / "other").mkdir()
+    paths = [f"run={tmp_path}/run", f"dataset.path={tmp_path}/2000.npy", f"out={tmp_path}/codes.{suffix}"]
+    second = command("encode", *few, *paths, cwd=tmp_path / "other")
+    first.join(120)
+    assert (first.exitcode, (tmp_path / "stderr.txt").read_text()) == (0, "")
+    if second.status == 0:  # the first was done by then
+        assert rows(tmp_path / f"codes.{suffix}") == 2_000
+        return
+    reason = "Another process writes it now: wait for it, or name another place"
+    assert second.stderr == f"error: {reason}: {tmp_path}/codes.{suffix}\n"
+    assert rows(tmp_path / f"codes.{suffix}") == 300_000
+    assert not list(tmp_path.glob(".codes*"))
+
+
+def rows(path):
+    """As many examples as are in a file that is read to its end."""
+    if path.suffix == ".parquet":
+        return len(pq.read_table(path))
+    with np.load(path) as found:
+        (number,) = {len(found[name]) for name in found.files}
+    return number
+
+
 def test_what_a_killed_process_left_is_cleared_away(run, tmp_path):
     (run / ".latents.npz.parts").mkdir()
     (run / ".latents.npz.parts" / "z_mean.npy").write_text("half-written")

@@ -1,11 +1,14 @@
 """`vae-eval` as it is typed: what it prints, keeps and refuses."""
 
 import json
+import os
 import re
 import shutil
+import signal
+import time
 
 import pytest
-from conftest import command, small_overrides, trained, vae_train
+from conftest import _SERVER, _main, command, small_overrides, trained, vae_train
 from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
@@ -109,6 +112,37 @@ def test_a_group_that_was_interrupted_goes_on_after_its_last_part(run, tmp_path,
     judge(RunDirectory(run), config, silent, Voice(again.append, remarks.append))
     assert evaluation(run)["likelihood"]["findings"] == kept
     assert OmegaConf.to_container(config.likelihood) == evaluation(run)["likelihood"]["settings"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_stopped_in_its_slow_part_it_keeps_what_was_done(run, tmp_path, number):
+    words = ("run=run", "metrics=[latents,likelihood]", "likelihood.ais.steps=3000", "likelihood.gaps.steps=5")
+    process = _SERVER.Process(target=_main, args=("eval", words, tmp_path, None))
+    process.start()
+    deadline = time.monotonic() + 120
+    while "begun" not in RunDirectory(run).metrics():
+        assert process.is_alive(), (tmp_path / "stderr.txt").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    process.join(30)
+    assert process.exitcode == (-number if number == signal.SIGKILL else 128 + number)
+    said = "interrupted: what was printed is kept; missing: likelihood. The same command again finds that\n"
+    assert (tmp_path / "stderr.txt").read_text() == ("" if number == signal.SIGKILL else said)
+    kept = json.loads((run / "metrics.json").read_text())
+    assert (list(kept["evaluation"]), list(kept["begun"]["likelihood"])) == (["latents"], ["bounds"])
+    kept["begun"]["likelihood"]["bounds"]["findings"][0]["value"] = 12345.0  # is not found anew
+    (run / "metrics.json").write_text(json.dumps(kept))
+    again = command("eval", *words, cwd=tmp_path)
+    assert again.status == 0
+    assert "latents (found before; again=true finds it anew)" in again.stdout
+    assert "likelihood (begun before; again=true finds it anew)" in again.stdout
+    after = json.loads((run / "metrics.json").read_text())
+    assert "begun" not in after
+    assert after["evaluation"]["likelihood"]["findings"][0]["value"] == 12345.0
+    assert "ais" in {finding["name"] for finding in after["evaluation"]["likelihood"]["findings"]}
+    assert not [path.name for path in run.iterdir() if path.name.endswith((".part", ".parts"))]
 
 
 def test_groups_keep_what_others_found(run, tmp_path):
