@@ -241,7 +241,7 @@ BAD = {
     "-m model=1,2": "model=1,2: the name of a choice is needed",
     "-m model=range(1,3)": "model=range(1,3): the name of a choice is needed",
     "-m experiment=null,kingma2014_mnist": "the name of a choice is needed",
-    "hydra/sweeper=null": "hydra/sweeper=null: the name of a choice is needed",
+    "hydra/sweeper=null": "hydra/sweeper=null: of Hydra's own keys, this command takes hydra.run.dir",
     "run=": "run=: name the folder of a run",
     "trust=-1": "trust=-1: a list is needed",
     "beta=1e308": "objective.beta=1e+308: too large",

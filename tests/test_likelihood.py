@@ -430,7 +430,7 @@ def test_the_larger_estimate_stands_for_the_truth(path, monkeypatch):
     found = report(path)
     assert figures(found)["approximation_gap"].note == "5 examples, ln p(x) by ais"
     assert "nats above iwae_20: the posterior misses" in found.remarks[0]
-    assert found.details == {"ais_acceptance": 1.0}
+    assert found.details == {"ais_acceptance": 1.0, "ais": [7.0] * 5}
 
 
 def test_the_group_leaves_out_what_is_switched_off(path):

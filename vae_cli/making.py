@@ -119,9 +119,11 @@ def _check_role(target: Any, is_partial: bool, name: str, role: Any) -> None:
 
 def _is_kind_of(gives: Any, role: Any) -> bool:
     """Whether a class, or what a function says that it gives, is what a role asks for."""
+    if gives is Any:  # which is a class since Python 3.11
+        return True
     if isinstance(gives, type) and isinstance(role, type):
         return issubclass(gives, role)
-    return gives is Any or gives == role
+    return gives == role
 
 
 def _check_settings(target: Callable[..., Any], is_partial: bool, values: Mapping[Any, Any], name: str) -> None:
