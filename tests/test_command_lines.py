@@ -45,6 +45,15 @@ OF_TRAIN = [
     "-m seed=range(1,1000000000000)",
     "-m beta=interval(0,1)",
     "hydra.run.dir=a/b/c/d/e/f beta=-1",
+    "-m seed=0,1 hydra.launcher.n_jobs=abc",
+    "-m seed=0,1 hydra.launcher.n_jobs=[1]",
+    "-m seed=0,1 hydra.sweeper.threads=x",
+    "-m seed=0,1 hydra.sweeper.threads=-1",
+    "-m seed=0,1 hydra.sweeper.jobs_per_gpu=0.5",
+    "-m seed=0,1 hydra.sweeper.jobs_per_gpu=0",
+    "-m seed=shuffle(range(1,1e12))",
+    "-m seed=sort(range(1,1000000000000))",
+    "-m seed=range(0,1,1e-300)",
 ]
 OF_FINISHED = ["hydra.run.dir=a", "hydra.sweep.dir=a", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 ONE_OF_EACH = [("sample", "hydra.mode=MULTIRUN"), ("encode", "--nowhere"), ("export", "seed=${nowhere:3}")]

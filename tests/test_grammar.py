@@ -117,7 +117,16 @@ OF_RUNS = ["where", "sort", "metrics", "columns", "over", "format", "plot", "x",
 FLAGS = ["--info", "--info=all", "--info=config", "--info=defaults", "--info=searchpath", "--info=plugins", "--cfg=job"]
 FLAGS += ["--cfg=hydra", "--cfg=all", "--cfg=abc", "--cfg", "-c", "--resolve", "--package=trainer", "--package", "-p"]
 FLAGS += ["--shell-completion", "-sc", "-sc=install=bash", "--experimental-rerun=a", "--config-path=.", "--config-name"]
-FLAGS += ["--config-name=eval", "--config-dir=.", "--config-dir=nowhere", "-cd=.", "-m", "--multirun", "--run", "--help"]
+FLAGS += [
+    "--config-name=eval",
+    "--config-dir=.",
+    "--config-dir=nowhere",
+    "-cd=.",
+    "-m",
+    "--multirun",
+    "--run",
+    "--help",
+]
 FLAGS += ["--hydra-help", "--version", "-h", "--nowhere", "-x", "--", "-", "", "=", "~", "@", "+", "a", "a.b", "a@b=c"]
 
 
@@ -134,7 +143,9 @@ def word(draw, name):
         key = draw(st.sampled_from(sorted(GROUPS)))
         value = draw(st.sampled_from(GROUPS[key]) | VALUES)
         if draw(st.integers(0, 3)) == 0:
-            value = f"{draw(st.sampled_from(['choice', 'sort', 'shuffle', 'glob', 'tag']))}({value},{DEFAULTS.get(key)})"
+            value = (
+                f"{draw(st.sampled_from(['choice', 'sort', 'shuffle', 'glob', 'tag']))}({value},{DEFAULTS.get(key)})"
+            )
     if kind == "hydra":
         key = draw(st.sampled_from(["hydra.", "hydra/"])) + draw(st.sampled_from(OF_HYDRA))
     if key.endswith((".dir", "plot")) or key in ("name", "out"):
@@ -195,7 +206,9 @@ def tried(tmp_path, monkeypatch, capfd):
         finally:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-        said = [line for line in capfd.readouterr().err.splitlines() if not line.startswith(("warning: ", "left out: "))]
+        said = [
+            line for line in capfd.readouterr().err.splitlines() if not line.startswith(("warning: ", "left out: "))
+        ]
         left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
         os.chdir(tmp_path)
         shutil.rmtree(folder)
@@ -238,7 +251,6 @@ def _try(number, tried):
         wrong = tried(*line)
         if wrong is not None:
             faults.append(json.dumps([*line, wrong])[:2000])
-            open("/tmp/c2_faults.txt", "a").write(faults[-1] + "\n")
 
     check()
     assert not faults, "\n".join(faults)

@@ -255,7 +255,7 @@ def test_a_job_whose_figures_are_gone_is_tested_again_and_the_others_stand(tmp_p
 
 
 def test_what_a_call_left_stops_no_other(tmp_path):
-    """A call that ended at once leaves its file for jobs that wait in the queue of a cluster; no process has its name."""
+    """A call that ended at once leaves its file for a week, for jobs that wait in the queue of a cluster."""
     folder = SweepFolder(tmp_path)
     folder.stop("earlier", signal.SIGINT)
     folder.stop("long ago", signal.SIGINT)
