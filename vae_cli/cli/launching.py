@@ -31,15 +31,19 @@ Setup = tuple[HydraContext, TaskFunction, DictConfig]
 
 
 def jobs_at_once(n_jobs: int | None, jobs_per_gpu: int) -> int:
-    """What `hydra/launcher=local` runs at once: as many as the GPUs have room for, one where there is none.
-
-    Raises:
-        ConfigError: where it is less than one.
-
-    """
-    if n_jobs is not None and n_jobs < 1:
-        raise ConfigError(f"hydra.launcher.n_jobs={n_jobs}: 1 or more")
+    """What `hydra/launcher=local` runs at once: as many as the GPUs have room for, one where there is none."""
     return n_jobs or max(1, len(visible_devices()) * jobs_per_gpu)
+
+
+def check_counts(settings: DictConfig, launcher: str) -> None:
+    """ConfigError for a number of Hydra's node, which has no types of ours, that is no count."""
+    counts = [(f"sweeper.{key}", settings.sweeper[key]) for key in ("threads", "jobs_per_gpu")]
+    if launcher == "local":
+        counts.append(("launcher.n_jobs", settings.launcher.n_jobs))
+    for key, value in counts:
+        may_be_left = value is None and key != "sweeper.jobs_per_gpu"
+        if not may_be_left and (type(value) is not int or value < 1):
+            raise ConfigError(f"hydra.{key}={value}: 1 or more")
 
 
 def check_launcher(name: str) -> None:

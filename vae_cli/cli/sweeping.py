@@ -28,7 +28,7 @@ from omegaconf import DictConfig, flag_override
 from vae_cli.cli.choices import overrides_of, typed
 from vae_cli.cli.continuing import quoted
 from vae_cli.cli.errors import explain, is_users
-from vae_cli.cli.launching import Setup, check_launcher, jobs_at_once
+from vae_cli.cli.launching import Setup, check_counts, check_launcher, jobs_at_once
 from vae_cli.cli.recipe import check_job
 from vae_cli.cli.recorded import OF_THE_COMMAND, check_recorded
 from vae_cli.cli.sweep_display import Display, named_best
@@ -70,7 +70,9 @@ def sweep(context: HydraContext, task: TaskFunction, master: DictConfig) -> None
 
     """
     global status
-    check_launcher(master.hydra.runtime.choices["hydra/launcher"])
+    launcher = master.hydra.runtime.choices["hydra/launcher"]
+    check_launcher(launcher)
+    check_counts(master.hydra, launcher)
     retry, threads = _retry(master), _threads(master)
     asked, folder = _asked((context, master))
     if all(one.refusal for one in asked):
@@ -99,8 +101,7 @@ def sweep(context: HydraContext, task: TaskFunction, master: DictConfig) -> None
     found = results(folder, jobs)
     _report(folder, found)
     if broken is not None:
-        choice = master.hydra.runtime.choices["hydra/launcher"]
-        warn(f"error: hydra/launcher={choice} broke: {' '.join(broken.split())}")
+        warn(f"error: hydra/launcher={launcher} broke: {' '.join(broken.split())}")
     unfinished = any(result.state not in ("finished", "running") for result in found)
     status = 128 + stopped if stopped is not None else int(unfinished or broken is not None)
 
