@@ -9,6 +9,14 @@ class InUseError(ConfigError):
     """A run directory in which another process works."""
 
 
+class UnreadError(ConfigError):
+    """A key of the root was typed, and no part that was chosen reads it."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 class TrainingError(RuntimeError):
     """A run that cannot go on: which term, at which step, and what was kept."""
 

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hydra import compose, initialize_config_module
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from vae_cli.cli.choices import groups, typed_choices
-from vae_cli.errors import ConfigError, TrainingError, is_out_of_memory
+from vae_cli.cli.choices import groups, parsed, typed_choices
+from vae_cli.errors import ConfigError, TrainingError, UnreadError, is_out_of_memory
 from vae_cli.telling import warn
 
 _LAUNCHERS = {
@@ -23,11 +24,16 @@ _LAUNCHERS = {
     "submitit_local": "hydra-submitit-launcher",
     "submitit_slurm": "hydra-submitit-launcher",
 }
+_MOST_COMPOSED = 20  # configs whose keys are known to an error
 _TRACEBACK = "HYDRA_FULL_ERROR"  # set to 1 by a user who wants tracebacks
+
+
+_typed: list[str] = []  # the arguments of the command
 
 
 def run_command(command: Callable[[], int], config_name: str) -> None:
     """Runs a command and exits with its status."""
+    _typed[:] = sys.argv[1:]
     on_request = os.environ.get(_TRACEBACK) == "1"
     os.environ[_TRACEBACK] = "1"  # Hydra then raises instead of printing in its own way
     try:
@@ -77,8 +83,7 @@ def explain(error: Exception, config_name: str) -> str:
         if text.startswith("Error merging override "):
             return f"{text.removeprefix('Error merging override ')}: {_first_line(error.__cause__)}"
         text = f"{text} {error.__cause__}"
-    if unknown := re.match(r"Could not override '([^']+)'|(?:In '.*?': )?Could not find '([^'/]+)'", text):
-        key = unknown[1] or unknown[2]
+    if (key := _unknown_key(text)) is not None:
         return f"unknown key {key!r}{did_you_mean(key, _known_keys(config_name))} --help shows every key"
     if choice := re.search(r"Could not find '([^']+)'.*Available options in '([^']+)':(.*)", text, re.DOTALL):
         group, options = choice[2], choice[3].split("Config search path")[0].split()
@@ -89,11 +94,21 @@ def explain(error: Exception, config_name: str) -> str:
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: a value is needed"
     if isinstance(error, OmegaConfBaseException):
-        typed = [word for word in sys.argv[1:] if "${" in word]
+        typed = [word for word in _typed if "${" in word]
         return f"{error.full_key or ' '.join(typed)}: {_first_line(error)}"
     if isinstance(error, OSError):
         return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
     return text
+
+
+def key_without_reader(error: Exception) -> str | None:
+    """The key that was typed and that a composition has not, or does not read; None for another error."""
+    return error.key if isinstance(error, UnreadError) else _unknown_key(str(error))
+
+
+def _unknown_key(text: str) -> str | None:
+    unknown = re.match(r"Could not override '([^']+)'|(?:In '.*?': )?Could not find '([^'/]+)'", text)
+    return unknown and (unknown[1] or unknown[2])
 
 
 def _reason(error: OverrideParseException) -> str:
@@ -132,18 +147,24 @@ def did_you_mean(word: str, known: list[str]) -> str:
 
 
 def _known_keys(config_name: str) -> list[str]:
-    """Every key of the command's composition with the choices that were typed; of the default one, where one is bad."""
+    """Every key of the compositions that the typed choices make; of the default one, where a choice is bad."""
     ours = GlobalHydra.instance().hydra  # of the command, which may go on
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module("vae_cli.conf", version_base="1.3"):
             try:
-                config = compose(config_name, typed_choices(sys.argv[1:]))
+                configs = [compose(config_name, choices) for choices in _combined(typed_choices(_typed))]
             except (HydraException, OmegaConfBaseException, ValueError):
-                config = compose(config_name)
-        return [*dotted_keys(OmegaConf.to_container(config, resolve=False), ""), *sorted(groups() - {"hydra"})]
+                configs = [compose(config_name)]
+        keys = [key for one in configs for key in dotted_keys(OmegaConf.to_container(one, resolve=False), "")]
+        return list(dict.fromkeys([*keys, *sorted(groups() - {"hydra"})]))
     finally:
         GlobalHydra.instance().hydra = ours
+
+
+def _combined(choices: list[str]) -> list[list[str]]:
+    """Every combination of choices that are swept, or the first of very many."""
+    return BasicSweeper.split_arguments(parsed(choices), None)[0][:_MOST_COMPOSED]
 
 
 def dotted_keys(node: Any, prefix: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vae_cli.cli.choices import refuse_added
-from vae_cli.errors import ConfigError
+from vae_cli.errors import ConfigError, UnreadError
 from vae_cli.schema import TrainConfig, check_latent_dim
 from vae_cli.stored import plain
 
@@ -94,7 +94,7 @@ def check(config: DictConfig, overrides: list[str], groups: Collection[str]) -> 
     text = OmegaConf.to_yaml(config, resolve=False)
     for key in _READ_BY_PARTS:
         if key in given and f"${{{key}}}" not in text:
-            raise ConfigError(f"{key} was given, and no part of this model reads it: leave it out")
+            raise UnreadError(key, f"{key} was given, and no part of this model reads it: leave it out")
     plain(config)
 
 

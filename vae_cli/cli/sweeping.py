@@ -11,9 +11,9 @@ import shlex
 import signal
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
@@ -25,9 +25,9 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, flag_override
 
-from vae_cli.cli.choices import overrides_of, typed
+from vae_cli.cli.choices import groups, overrides_of, parsed, typed
 from vae_cli.cli.continuing import quoted
-from vae_cli.cli.errors import explain, is_users
+from vae_cli.cli.errors import explain, is_users, key_without_reader
 from vae_cli.cli.launching import Setup, check_counts, check_launcher, jobs_at_once
 from vae_cli.cli.recipe import check_job
 from vae_cli.cli.recorded import OF_THE_COMMAND, check_recorded
@@ -42,6 +42,8 @@ from vae_cli.sweeps.results import Result, counted, results
 from vae_cli.telling import say, warn
 
 _MOST_JOBS = 10_000
+_M = {"-m", "--multirun"}
+_OF_HYDRA = ("hydra.", "hydra/")
 _typed: list[str] = []  # the command line's arguments
 status = 0  # of the process
 
@@ -49,17 +51,20 @@ Composer = tuple[HydraContext, DictConfig]
 
 
 def sweep_arguments(arguments: list[str]) -> list[str]:
-    """The command line as Hydra is to see it; words that are for the jobs of a sweep that goes on are left out of it,
-    since Hydra would read them against the default composition.
+    """The command line as Hydra is to see it; words that are for the jobs of a sweep are left out of it, but for the
+    choices that all jobs share, since Hydra would read them against the default composition.
     """
     global _typed
     _typed = arguments
     words = overrides_of(arguments)
-    if not any(word.startswith("sweep=") for word in words):
+    goes_on = any(word.startswith("sweep=") for word in words)
+    if not goes_on and not _M & set(arguments):
         return arguments
-    for_hydra = ("sweep=", "retry=", "trust=", "hydra.", "hydra/")
-    kept = [word for word in arguments if word not in words or word.startswith(for_hydra)]
-    return kept if {"-m", "--multirun"} & set(kept) else ["-m", *kept]
+    for word, override in zip(words, parsed(words), strict=True):
+        shared = not goes_on and override.key_or_group in groups() and not override.is_sweep_override()
+        if not shared and _key(word) not in OF_THE_COMMAND and not word.startswith(_OF_HYDRA):
+            arguments = [one for one in arguments if one != word]
+    return arguments if _M & set(arguments) else ["-m", *arguments]
 
 
 def sweep(context: HydraContext, task: TaskFunction, master: DictConfig) -> None:
@@ -116,13 +121,14 @@ class _Asked:
     job: Job
     config: DictConfig | None  # None where it was refused
     refusal: str | None = None
+    lacking: Mapping[str, str] = field(default_factory=dict)  # words that it has nothing for, with the reason
 
 
 def _asked(composer: Composer) -> tuple[list[_Asked], SweepFolder]:
     """The jobs of the command, each once, and the folder that they belong to."""
     master = composer[1]
     words = [word for word in overrides_of(_typed) if _key(word) not in OF_THE_COMMAND]
-    words = [word for word in words if not word.startswith(("hydra.", "hydra/"))]
+    words = [word for word in words if not word.startswith(_OF_HYDRA)]
     if master.sweep is not None:
         folder = SweepFolder(Path(master.sweep))
         recorded = folder.jobs()
@@ -133,9 +139,10 @@ def _asked(composer: Composer) -> tuple[list[_Asked], SweepFolder]:
         asked = [one for job in recorded for one in _continued(job, words, composer)]
     else:
         spaces = list(_spaces(words, master, composer[0]))
-        asked = [_ask(one, swept, composer) for space in spaces for one, swept in _expanded(space)]
+        asked = [_ask(one, swept, composer, None) for space in spaces for one, swept in _expanded(space)]
         folder = SweepFolder(_folder(master, words, asked))
         recorded = folder.jobs()
+    _tell_left_out(asked)
     return _each_once(asked, recorded), folder
 
 
@@ -191,24 +198,37 @@ def _number_of_values(override: Override) -> int:
 def _continued(job: Job, words: list[str], composer: Composer) -> Iterator[_Asked]:
     """A recorded job, and what it becomes with the words that were typed."""
     if any(identity.counts(_key(word)) for word in words):
-        yield _ask(job.words, job.swept, composer)
+        yield _ask(job.words, job.swept, composer, ())
     for together, _ in _expanded(OverridesParser.create().parse_overrides([*job.words, *words])):
         pairs = [word.partition("=") for word in together]
         new = {_key(word) for word in words}
         swept = {key: value for key, _, value in pairs if key in job.swept or (key in new and identity.counts(key))}
-        yield _ask(together, swept, composer)
+        yield _ask(together, swept, composer, new)
 
 
-def _ask(words: list[str], swept: dict[str, str], composer: Composer) -> _Asked:
-    """Composed and checked as a single run is."""
-    readable = identity.readable(swept)
-    try:
-        config = _composed(words, composer)
-    except Exception as error:
-        if not is_users(error):
-            raise
-        return _Asked(Job(f"{readable}_{identity.digest(sorted(words))}", words, swept), None, explain(error, "train"))
-    return _Asked(Job(f"{readable}_{identity.identity(config, swept)}", words, swept), config)
+def _ask(words: list[str], swept: dict[str, str], composer: Composer, optional: Collection[str] | None) -> _Asked:
+    """Composed and checked as a single run is.
+
+    Args:
+        optional: keys that are left out where the job has nothing that reads them; None: any.
+    """
+    lacking: dict[str, str] = {}
+    config = refusal = None
+    while config is None and refusal is None:
+        try:
+            config = _composed(words, composer)
+        except Exception as error:
+            if not is_users(error):
+                raise
+            key, reason = key_without_reader(error), explain(error, "train")
+            without = [word for word in words if _key(word) != key]
+            if len(without) == len(words) or (optional is not None and key not in optional):
+                refusal = reason
+            else:
+                lacking.update(dict.fromkeys(sorted({*words} - {*without}), reason))
+                words, swept = without, {name: value for name, value in swept.items() if name != key}
+    digest = identity.digest(sorted(words)) if config is None else identity.identity(config, swept)
+    return _Asked(Job(f"{identity.readable(swept)}_{digest}", words, swept), config, refusal, lacking)
 
 
 def _composed(words: list[str], composer: Composer) -> DictConfig:
@@ -221,6 +241,18 @@ def _composed(words: list[str], composer: Composer) -> DictConfig:
         del config["hydra"]
     check_job(config, words, choices)
     return config
+
+
+def _tell_left_out(asked: Sequence[_Asked]) -> None:
+    """Which words some of the jobs have nothing for; ConfigError where that is so of all."""
+    read = {_key(word) for one in asked for word in one.job.words}
+    for word in dict.fromkeys(word for one in asked for word in one.lacking):
+        without = [one for one in asked if word in one.lacking]
+        if _key(word) not in read:
+            raise ConfigError(without[0].lacking[word])
+        first = " ".join(f"{key}={value}" for key, value in without[0].job.swept.items())
+        others = f" and {len(without) - 1} more" if len(without) > 1 else ""
+        warn(f"left out: {word}, where nothing reads it: {first}{others}, of {len(asked)} jobs")
 
 
 def _each_once(asked: Sequence[_Asked], recorded: Sequence[Job]) -> list[_Asked]:
@@ -392,7 +424,7 @@ def _again(folder: SweepFolder, job: Job, place: str) -> list[str]:
 def _flags() -> list[str]:
     """What was typed for Hydra alone."""
     words = overrides_of(_typed)
-    flags = [word for word in _typed if word not in words and word not in ("-m", "--multirun")]
+    flags = [word for word in _typed if word not in words and word not in _M]
     return [*flags, *(word for word in words if word.startswith("hydra.searchpath"))]
 
 
