@@ -1,4 +1,4 @@
-"""Keys of a sweep are read against each job's own composition; what some jobs have nothing for is left out, and said."""
+"""Keys of a sweep are read against each job's own choices; what some jobs have nothing for is left out, and said."""
 
 import sys
 

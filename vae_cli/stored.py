@@ -109,6 +109,16 @@ def _check_below(node: Any, place: _Place, door: _Door, inside_users: bool) -> N
 
 
 @cache
+def always_named() -> dict[_Place, str]:
+    """The places at which every leaf of ours names something, with an example of it."""
+    found: dict[_Place, str] = {}
+    for part in PARTS:
+        named = [dict(_targets(leaf, (part,))) for leaf in leaves(part).values()]
+        found.update({place: target for place, target in named[0].items() if all(place in one for one in named)})
+    return found
+
+
+@cache
 def _own() -> dict[_Place, set[str]]:
     """What our leaves name at each place."""
     found: dict[_Place, set[str]] = {}

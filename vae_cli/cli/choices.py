@@ -4,6 +4,7 @@ from argparse import ArgumentError, Namespace
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
+from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,7 +17,9 @@ from vae_cli.errors import ConfigError
 FOR_USERS = (HydraException, OmegaConfBaseException, ConfigError, OSError, MemoryError)  # what needs no other words
 _OTHER_CONFIGS = ("config_name", "config_path", "experimental_rerun")  # flags that put another config in place of ours
 _LONGEST = 60  # characters of a word that an error repeats
-_PRESETS = ("model", "experiment", "search")  # without them, the axes are as the root says
+PRESETS = ("model", "experiment", "search")  # without them, the axes are as the root says
+
+command_line: list[str] = []  # arguments of the command of this process
 
 
 def check_choices(arguments: list[str], groups: Collection[str], of_hydra: Collection[str]) -> None:
@@ -39,7 +42,7 @@ def check_choices(arguments: list[str], groups: Collection[str], of_hydra: Colle
             raise ConfigError(f"{word}: nothing reads a group in another place; group=choice is needed")
         if key.startswith(("hydra.", "hydra/")) or key == "hydra":
             _check_of_hydra(word, key, of_hydra)
-        if override.is_delete() and not key.startswith("hydra") and key not in _PRESETS:
+        if override.is_delete() and not key.startswith("hydra") and key not in PRESETS:
             raise ConfigError(f"{word}: every key is needed; set another value")
         if (key in groups or key.startswith("hydra/")) and not override.is_delete() and not _are_names(override):
             raise ConfigError(f"{word}: the name of a choice is needed; --help shows them all")
@@ -102,6 +105,15 @@ def refuse_added(overrides: Iterable[str], groups: Collection[str]) -> None:
 def overrides_of(arguments: Sequence[str]) -> list[str]:
     """The words of a command line that are no flags of Hydra's."""
     return _flags(arguments).overrides
+
+
+def own_folders() -> list[Path]:
+    """Folders of configs of the user's own that the command line names."""
+    flags = _flags(command_line)
+    words = [word for word in flags.overrides if word.startswith("hydra.searchpath=")]
+    named = [one for override in parsed(words) if isinstance(override.value(), list) for one in override.value()]
+    places = [flags.config_dir] if flags.config_dir else []
+    return [Path(str(place).removeprefix("file://")) for place in (*places, *named)]
 
 
 def _flags(arguments: Sequence[str]) -> Namespace:

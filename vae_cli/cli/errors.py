@@ -15,7 +15,8 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from vae_cli.cli.choices import groups, parsed, typed_choices
+from vae_cli.cli.choices import command_line, groups, parsed, typed_choices
+from vae_cli.cli.own_yaml import located, preset_slip, slip
 from vae_cli.errors import ConfigError, TrainingError, UnreadError, is_out_of_memory
 from vae_cli.telling import warn
 
@@ -28,12 +29,9 @@ _MOST_COMPOSED = 20  # configs whose keys are known to an error
 _TRACEBACK = "HYDRA_FULL_ERROR"  # set to 1 by a user who wants tracebacks
 
 
-_typed: list[str] = []  # the arguments of the command
-
-
 def run_command(command: Callable[[], int], config_name: str) -> None:
     """Runs a command and exits with its status."""
-    _typed[:] = sys.argv[1:]
+    command_line[:] = sys.argv[1:]
     on_request = os.environ.get(_TRACEBACK) == "1"
     os.environ[_TRACEBACK] = "1"  # Hydra then raises instead of printing in its own way
     try:
@@ -70,7 +68,15 @@ def print_error(error: Exception, config_name: str) -> None:
 
 
 def explain(error: Exception, config_name: str) -> str:
-    """What it says to a user, and what would work."""
+    """What it says to a user, and what would work; with file and line where it stands in a file of the user's own."""
+    if (where := slip(error) or preset_slip(str(error))) is not None:
+        return where
+    text, choices = _explained(error, config_name), typed_choices(command_line)
+    key = re.search(r"full_key: ([\w.]+)", str(error)) or re.match(r"([a-z_]+[\w.]*)(?:=|: )", text)
+    return located(text, key[1], choices) if key and choices else text
+
+
+def _explained(error: Exception, config_name: str) -> str:
     text = str(error)
     if is_out_of_memory(error):
         return (
@@ -79,12 +85,15 @@ def explain(error: Exception, config_name: str) -> str:
         )
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r}: {_reason(error)}"
+    if raised := re.match(r"In '.*?': (\w+) raised while composing config:\s*(.*?)\s*full_key: (\S+)", text, re.DOTALL):
+        unknown = raised[1] == "ConfigKeyError"
+        return _unknown(raised[3], config_name) if unknown else f"{raised[3]}: {_without_types(raised[2])}"
     if isinstance(error, HydraException) and isinstance(error.__cause__, OmegaConfBaseException):
         if text.startswith("Error merging override "):
             return f"{text.removeprefix('Error merging override ')}: {_first_line(error.__cause__)}"
         text = f"{text} {error.__cause__}"
     if (key := _unknown_key(text)) is not None:
-        return f"unknown key {key!r}{did_you_mean(key, _known_keys(config_name))} --help shows every key"
+        return _unknown(key, config_name)
     if choice := re.search(r"Could not find '([^']+)'.*Available options in '([^']+)':(.*)", text, re.DOTALL):
         group, options = choice[2], choice[3].split("Config search path")[0].split()
         name = choice[1].removeprefix(f"{group}/")
@@ -94,11 +103,15 @@ def explain(error: Exception, config_name: str) -> str:
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: a value is needed"
     if isinstance(error, OmegaConfBaseException):
-        typed = [word for word in _typed if "${" in word]
+        typed = [word for word in command_line if "${" in word]
         return f"{error.full_key or ' '.join(typed)}: {_first_line(error)}"
     if isinstance(error, OSError):
         return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
     return text
+
+
+def _unknown(key: str, config_name: str) -> str:
+    return f"unknown key {key!r}{did_you_mean(key, _known_keys(config_name))} --help shows every key"
 
 
 def key_without_reader(error: Exception) -> str | None:
@@ -126,7 +139,10 @@ _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or 
 
 def _first_line(error: BaseException) -> str:
     """What OmegaConf says, without its names for types."""
-    line = str(error).partition("\n")[0]
+    return _without_types(str(error).partition("\n")[0])
+
+
+def _without_types(line: str) -> str:
     kind = re.search(r"could not be converted to (\w+)$", line)
     if kind and kind[1] in _KINDS:
         return f"{_KINDS[kind[1]]} is needed"
@@ -153,7 +169,7 @@ def _known_keys(config_name: str) -> list[str]:
     try:
         with initialize_config_module("vae_cli.conf", version_base="1.3"):
             try:
-                configs = [compose(config_name, choices) for choices in _combined(typed_choices(_typed))]
+                configs = [compose(config_name, choices) for choices in _combined(typed_choices(command_line))]
             except (HydraException, OmegaConfBaseException, ValueError):
                 configs = [compose(config_name)]
         keys = [key for one in configs for key in dotted_keys(OmegaConf.to_container(one, resolve=False), "")]

@@ -6,8 +6,10 @@ from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 
 from vae_cli.cli.errors import dotted_keys
+from vae_cli.cli.own_yaml import line_of, own_file
 from vae_cli.cli.schema import check
 from vae_cli.errors import ConfigError
+from vae_cli.stored import always_named
 
 
 def check_job(config: DictConfig, overrides: list[str], runtime_choices: Mapping[str, str | None]) -> None:
@@ -17,10 +19,24 @@ def check_job(config: DictConfig, overrides: list[str], runtime_choices: Mapping
         ConfigError: where a value is out of range, or a recipe does not fit what was typed beside it.
 
     """
-    check(config, overrides, runtime_choices)
     choices = chosen(runtime_choices)
+    _check_leaves(config, choices)
+    check(config, overrides, runtime_choices)
     if "experiment" in choices:
         check_recipe(config, overrides, choices)
+
+
+def _check_leaves(config: DictConfig, choices: Mapping[str, str]) -> None:
+    """ConfigError where a leaf of the user's own does not say what it is."""
+    for place, example in always_named().items():
+        part, key = place[0], ".".join(place)
+        path = own_file(f"{part}/{choices.get(part)}")
+        node = OmegaConf.select(config, key)
+        if path is not None and not (isinstance(node, DictConfig) and "_target_" in node):
+            inner = ".".join(place[1:])
+            line = (inner and line_of(path, inner)) or 1
+            where = f" below {inner}" if inner else ""
+            raise ConfigError(f"{path}, line {line}: {part} needs a _target_{where}, as in _target_: {example}")
 
 
 def chosen(runtime_choices: Mapping[str, str | None]) -> dict[str, str]:
