@@ -14,10 +14,6 @@ SLIPS = {
     "prior/bare": ("components: 3\n", "line 1: prior needs a _target_, as in"),
     "prior/listed": ("- 3\n", "line 1: prior needs a _target_, as in"),
     "prior/empty": ("", "line 1: prior needs a _target_, as in"),
-    "architecture/bare": (
-        "depth: 3\nencoder:\n  width: 3\n",
-        "line 2: architecture needs a _target_ below encoder",
-    ),
     "model/bare": ("beta: 4\n", "line 1: the first line of a preset is '# @package _global_'"),
     "model/chooses": ("defaults:\n  - override /prior: vamp\n", "line 1: the first line of a preset is"),
     "model/typed": ("# @package _global_\ntrainer:\n  max_epochs: abc\n", "line 3: trainer.max_epochs: a whole number"),

@@ -259,7 +259,7 @@ def load_run(
         ConfigError: where it is no run, is damaged, of another version, or names something that is not trusted.
 
     """
-    directory = RunDirectory(Path(path))
+    directory = RunDirectory(Path(path).expanduser())
     config, record = directory.read_config(list(trust))
     data = recorded_data(directory, record)
     return Run(

@@ -5,6 +5,7 @@ while a test is interrupted), images/*.png,
 TensorBoard's event files, projector_config.pbtxt and projector/ (which it reads too), train.log.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -61,6 +62,12 @@ class RunDirectory:
             lock.acquire(timeout=_GLANCE)
         except Timeout:
             raise InUseError(f"{self.path} is in use by another process: wait for it, or stop it") from None
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM):
+                raise
+            raise ConfigError(
+                f"{self.path} cannot be written into ({error.strerror}): copy the folder, and name the copy"
+            ) from error
         try:
             yield
         finally:

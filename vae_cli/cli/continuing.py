@@ -1,6 +1,5 @@
 """`vae-train run=<folder>`: continue a run in place. Only its budget and its place may change on the way."""
 
-import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vae_cli.cli.choices import overrides_of, parsed
 from vae_cli.cli.recorded import check_recorded
+from vae_cli.cli.typed_paths import quoted, shell_word
 from vae_cli.errors import ConfigError
 from vae_cli.runs import RunDirectory, place_data
 from vae_cli.sweeps.identity import BUDGET_AND_DEVICE, PATHS
@@ -50,7 +50,7 @@ def continuing_arguments(arguments: list[str]) -> tuple[list[str], dict[str, Any
         key = override.key_or_group
         allowed = key in (*_MAY_CHANGE, *_OF_THE_COMMAND) or key.startswith(_MAY_CHANGE_BELOW)
         if not allowed or override.type is not OverrideType.CHANGE:
-            new_run = shlex.join(["vae-train", *_repeatable(record), word, f"init={folder}"])
+            new_run = f"{shlex.join(['vae-train', *_repeatable(record), word])} {shell_word('init', str(folder))}"
             raise ConfigError(
                 f"run={folder}: {word} cannot change on the way, only the budget, the place and logging can "
                 f"({', '.join(_MAY_CHANGE)}, logging.*); a new run from these weights: {new_run}"
@@ -95,9 +95,3 @@ def continued_in_sweep(config: DictConfig, directory: RunDirectory) -> tuple[Dic
 def _as_typed(value: Any) -> str | bool | None:
     """A folder may be named by a number."""
     return value if value is None or isinstance(value, bool) else str(value)
-
-
-def quoted(text: str) -> str:
-    """A word for Hydra's grammar, in which a backslash is one unless it stands before a quote."""
-    doubled = re.sub(r"(\\+)(?='|$)", r"\1\1", text)
-    return "'" + doubled.replace("'", "\\'") + "'"

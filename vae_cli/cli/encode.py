@@ -47,7 +47,7 @@ def _encode(config: DictConfig) -> int:
 
 def _out(config: DictConfig) -> Path:
     """The file to write; ConfigError where that cannot be."""
-    out = Path(config.run, "latents.npz") if config.out is None else Path(config.out).expanduser()
+    out = Path(config.run, "latents.npz") if config.out is None else Path(config.out)
     if out.suffix not in _SUFFIXES:
         raise ConfigError(f"out={out}: a name that ends in {' or '.join(_SUFFIXES)} is needed")
     if out.is_dir():

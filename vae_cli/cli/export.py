@@ -35,7 +35,7 @@ def _export(config: DictConfig) -> int:
 
 def _out(config: DictConfig) -> Path:
     """The folder to write; ConfigError where that cannot be, or would take the place of something else."""
-    out = Path(config.run, "export") if config.out is None else Path(config.out).expanduser()
+    out = Path(config.run, "export") if config.out is None else Path(config.out)
     if not out.parent.is_dir():
         raise ConfigError(f"out={out}: there is no folder {out.parent}")
     if out.exists() and not (out.is_dir() and {place.name for place in out.iterdir()} <= {*FILES}):

@@ -12,6 +12,7 @@ from omegaconf import MISSING, DictConfig
 from vae_cli.cli.choices import check_choices, overrides_of, refuse_added
 from vae_cli.cli.errors import print_error, run_command
 from vae_cli.cli.hydras import run_hydra
+from vae_cli.cli.typed_paths import as_hydra_reads_them
 from vae_cli.errors import ConfigError, TrainingError
 from vae_cli.listing.places import places
 from vae_cli.runs import RunDirectory
@@ -63,6 +64,7 @@ def _end(number: int, _frame: object) -> None:
 def _command(name: str, work: Callable[[DictConfig], int], groups: Collection[str]) -> int:
     if {"-m", "--multirun"} & set(sys.argv[1:]):
         raise ConfigError(f"-m: vae-{name} has no sweeps; leave it out")
+    sys.argv[1:] = as_hydra_reads_them(sys.argv[1:])
     check_choices(sys.argv[1:], groups, _OF_HYDRA)
     refuse_added(overrides_of(sys.argv[1:]), groups=())
     composed: list[DictConfig] = []  # stays empty after --help

@@ -4,11 +4,11 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from vae_cli.cli.errors import did_you_mean, run_command
 from vae_cli.cli.runs_display import print_table
 from vae_cli.cli.runs_request import OF_PLOT, STEP, Request, read_request
+from vae_cli.cli.typed_paths import home
 from vae_cli.errors import ConfigError
 from vae_cli.listing.differing import ALWAYS_SHOWN, differing
 from vae_cli.listing.places import places
@@ -162,13 +162,13 @@ def _plot(records: Sequence[Record], request: Request) -> None:
     by = request.list_of("by") if "by" in request.words else None
     if of_curves:
         y, found = curves(records, request.words.get("y"), over, by, _title(records, request))
-        save_figure(found, Path(request.words["plot"]))
+        save_figure(found, home(request.words["plot"]))
         left_out = f"; {len(records) - len(found.curves)} have none" if len(found.curves) < len(records) else ""
         say(f"{request.words['plot']}: {y} against {STEP}, {len(found.curves)} runs{left_out}")
         return
     axes = chosen_axes(records, over, request.words.get("x"), request.words.get("y"), by)
     drawn = chart(records, axes, over, _title(records, request))
-    save_figure(drawn, Path(request.words["plot"]))
+    save_figure(drawn, home(request.words["plot"]))
     left_out = f"; {len(records) - drawn.runs} have not both" if drawn.runs < len(records) else ""
     say(f"{request.words['plot']}: {axes.y} against {axes.x}, {drawn.runs} runs{left_out}")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vae_cli.cli.errors import did_you_mean
+from vae_cli.cli.typed_paths import home
 from vae_cli.errors import ConfigError
 
 _HELP = """\
@@ -75,7 +76,7 @@ def read_request(arguments: Sequence[str]) -> Request:
             where.append(value)
         elif sign and key in _OPTIONS:
             words[key] = value
-        elif sign and not Path(word).exists():
+        elif sign and not home(word).exists():
             raise ConfigError(f"unknown key {key!r}{did_you_mean(key, list(_OPTIONS))} --help shows every key")
         else:
             folders.append(_folder(word))
@@ -85,7 +86,7 @@ def read_request(arguments: Sequence[str]) -> Request:
 
 
 def _folder(word: str) -> Path:
-    path = Path(word)
+    path = home(word)
     if not path.exists():
         raise ConfigError(f"{word}: there is no such folder; name one that holds runs, vae-runs <folder>")
     if not path.is_dir():

@@ -26,13 +26,13 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, flag_override
 
 from vae_cli.cli.choices import groups, overrides_of, parsed, typed
-from vae_cli.cli.continuing import quoted
 from vae_cli.cli.errors import explain, is_users, key_without_reader
 from vae_cli.cli.launching import Setup, check_counts, check_launcher, jobs_at_once
 from vae_cli.cli.recipe import check_job
 from vae_cli.cli.recorded import OF_THE_COMMAND, check_recorded
 from vae_cli.cli.sweep_display import Display, named_best
 from vae_cli.cli.sweep_job import calls_of_this_process
+from vae_cli.cli.typed_paths import quoted, shell_word
 from vae_cli.errors import ConfigError
 from vae_cli.files import own_folder, refuse_link
 from vae_cli.listing.summary import write_summary
@@ -400,25 +400,29 @@ def _report(folder: SweepFolder, found: Sequence[Result]) -> None:
     if (winner := named_best(found)) is not None:
         say(f"{'best':<20} {winner}")
     say(f"{'summary':<20} {place}/summary.md")
-    say(f"{'look at it':<20} tensorboard --logdir {place}")
+    say(f"{'look at it':<20} tensorboard --logdir {shlex.quote(place)}")
     for result in found:
         if result.state in ("failed", "killed", "damaged"):
             reason = result.reason or "the process ended without a word (was it killed, or out of memory?)"
-            again = shlex.join(_again(folder, result.job, place))
+            again = _again(folder, result.job, place)
             warn(f"error: {result.job.name} {result.state}: {reason}; again: {again}")
     states = [result.state for result in found]
     if "failed" in states:
-        again = shlex.join(["vae-train", "-m", f"sweep={place}", "retry=failed", *_trust()])
-        warn(f"all that failed again: {again}")
+        warn(f"all that failed again: {_command('-m', shell_word('sweep', place), 'retry=failed')}")
     if {"killed", "interrupted", "waiting", "damaged"} & set(states):
-        warn(f"to go on: {shlex.join(['vae-train', '-m', f'sweep={place}', *_trust()])}")
+        warn(f"to go on: {_command('-m', shell_word('sweep', place))}")
 
 
-def _again(folder: SweepFolder, job: Job, place: str) -> list[str]:
+def _again(folder: SweepFolder, job: Job, place: str) -> str:
     """The command that runs a job by itself: continued where it had begun."""
     if (folder.run(job).path / "config.yaml").exists():
-        return ["vae-train", f"run={place}/{job.name}", *_trust()]
-    return ["vae-train", *_flags(), *job.words]
+        return _command(shell_word("run", f"{place}/{job.name}"))
+    return shlex.join(["vae-train", *_flags(), *job.words])
+
+
+def _command(*words: str) -> str:
+    """Of words for the shell."""
+    return " ".join(["vae-train", *words, *map(shlex.quote, _trust())])
 
 
 def _flags() -> list[str]:

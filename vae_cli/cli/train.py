@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from vae_cli.cli.hydras import run_hydra
 from vae_cli.cli.recipe import check_job, chosen
 from vae_cli.cli.schema import check, register
 from vae_cli.cli.sweep_job import run_sweep_job
+from vae_cli.cli.typed_paths import as_hydra_reads_them, shell_word
 from vae_cli.errors import ConfigError
 from vae_cli.listing.summary import write_summary
 from vae_cli.runs import RunDirectory
@@ -56,6 +58,7 @@ def main() -> None:
 
 def _command() -> int:
     global _place
+    sys.argv[1:] = as_hydra_reads_them(sys.argv[1:])
     sys.argv[1:], _place = continuing_arguments(sys.argv[1:])
     check_choices(sys.argv[1:], groups(), _OF_HYDRA)
     sys.argv[1:] = sweeping.sweep_arguments(sys.argv[1:])
@@ -137,14 +140,15 @@ def _report(outcome: "Outcome") -> None:
 def _last_lines(outcome: "Outcome", place: str) -> Iterator[str]:
     """Figures, of which weights, where, and how to look at them."""
     if outcome.state == "interrupted":
-        yield f"interrupted after step {outcome.step}; everything is saved. Continue with: vae-train run={place}"
+        go_on = f"vae-train {shell_word('run', place)}"
+        yield f"interrupted after step {outcome.step}; everything is saved. Continue with: {go_on}"
         return
     for tag, value in outcome.figures.items():
         if line := _line(tag.removeprefix("test/"), value):
             yield line
     yield f"{'weights':<20} {outcome.weights}"
     yield f"{'run':<20} {place}"
-    yield f"{'look at it':<20} tensorboard --logdir {place}"
+    yield f"{'look at it':<20} tensorboard --logdir {shlex.quote(place)}"
 
 
 def _line(figure: str, value: float) -> str | None:

@@ -1,6 +1,7 @@
 """Make what was asked for of one run, and keep it."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def make(directory: RunDirectory, config: DictConfig, progress: Progress) -> Ite
     subject = Subject(run, config.split, None, config.seed, progress=progress)
     request = Request(subject, config.n, config.temperature, list(config.labels))
     folder = directory.path / "samples" if config.out is None else Path(config.out)
-    with directory.locked():
+    with directory.locked() if config.out is None else nullcontext():  # what is only read may lie where none can write
         refuse_link(directory.path / "samples")
         for name in config.what:
             kind: Kind = getattr(import_module(f"vae_cli.sampling.{name}"), name)
