@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vae_cli import load_run
 from vae_cli.cli.choices import parsed
-from vae_cli.cli.typed_paths import _PATHS, as_hydra_reads_them, shell_word
+from vae_cli.cli.typed_paths import PATHS, as_hydra_reads_them, shell_word
 
 NAMES = [
     "plain",
@@ -32,11 +32,11 @@ NAMES = [
 
 
 def read(word, *flags):
-    (override,) = parsed([as_hydra_reads_them([*flags, word])[-1]])
+    (override,) = parsed([as_hydra_reads_them([*flags, word], {})[-1]])
     return override.value()
 
 
-@pytest.mark.parametrize("key", _PATHS)
+@pytest.mark.parametrize("key", PATHS)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_is_taken_as_it_is_typed(key, name, monkeypatch):
     monkeypatch.setenv("HOME", "/home/of")
@@ -56,14 +56,14 @@ def test_quotes_for_hydra_go_on_working():
     assert read("run='a b'") == "a b"
     assert read("run=null") is None
     assert read("name=Größe") == "Größe"
-    assert as_hydra_reads_them(["-m", "dataset.path=a=b.npz,c.npz"]) == ["-m", "dataset.path='a=b.npz',c.npz"]
-    assert as_hydra_reads_them(["beta=4", "a b"]) == ["beta=4", "a b"]
+    assert as_hydra_reads_them(["-m", "dataset.path=a=b.npz,c.npz"], {}) == ["-m", "dataset.path='a=b.npz',c.npz"]
+    assert as_hydra_reads_them(["beta=4", "a b"], {}) == ["beta=4", "a b"]
 
 
 def test_a_folder_of_configs_may_begin_with_home(monkeypatch):
     monkeypatch.setenv("HOME", "/home/of")
-    assert as_hydra_reads_them(["--config-dir=~/c"]) == ["--config-dir=/home/of/c"]
-    assert as_hydra_reads_them(["--config-dir", "~/c"]) == ["--config-dir", "/home/of/c"]
+    assert as_hydra_reads_them(["--config-dir=~/c"], {}) == ["--config-dir=/home/of/c"]
+    assert as_hydra_reads_them(["--config-dir", "~/c"], {}) == ["--config-dir", "/home/of/c"]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig
 
 from vae_cli.cli.choices import check_choices, overrides_of, refuse_added
+from vae_cli.cli.completion import completes
 from vae_cli.cli.errors import print_error, run_command
 from vae_cli.cli.hydras import run_hydra
 from vae_cli.cli.typed_paths import as_hydra_reads_them
@@ -64,7 +65,9 @@ def _end(number: int, _frame: object) -> None:
 def _command(name: str, work: Callable[[DictConfig], int], groups: Collection[str]) -> int:
     if {"-m", "--multirun"} & set(sys.argv[1:]):
         raise ConfigError(f"-m: vae-{name} has no sweeps; leave it out")
-    sys.argv[1:] = as_hydra_reads_them(sys.argv[1:])
+    if completes(sys.argv[1:], name):
+        return 0
+    sys.argv[1:] = as_hydra_reads_them(sys.argv[1:], {"run": ("finished",)})
     check_choices(sys.argv[1:], groups, _OF_HYDRA)
     refuse_added(overrides_of(sys.argv[1:]), groups=())
     composed: list[DictConfig] = []  # stays empty after --help

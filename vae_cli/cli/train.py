@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from vae_cli.cli import sweeping
 from vae_cli.cli.choices import check_choices, groups
+from vae_cli.cli.completion import completes
 from vae_cli.cli.continuing import continued_config, continuing_arguments
 from vae_cli.cli.errors import is_users, print_error, run_command, say_no_more
 from vae_cli.cli.folders import remove_empty_folders
@@ -41,6 +42,7 @@ _OF_HYDRA = (
     "hydra.sweeper.threads",
     "hydra.sweeper.jobs_per_gpu",
 )
+_LATEST = {"run": ("finished", "interrupted", "killed", "failed"), "init": ("finished",)}
 _status = 0  # of the process; not 0 as soon as one job failed or was interrupted
 _place: dict[str, Any] = {}  # where the data of a continued run now lies
 _folder = Path()  # from which the user sees the run, wherever a job goes
@@ -58,7 +60,9 @@ def main() -> None:
 
 def _command() -> int:
     global _place
-    sys.argv[1:] = as_hydra_reads_them(sys.argv[1:])
+    if completes(sys.argv[1:], _CONFIG):
+        return 0
+    sys.argv[1:] = as_hydra_reads_them(sys.argv[1:], _LATEST)
     sys.argv[1:], _place = continuing_arguments(sys.argv[1:])
     check_choices(sys.argv[1:], groups(), _OF_HYDRA)
     sys.argv[1:] = sweeping.sweep_arguments(sys.argv[1:])

@@ -2,22 +2,33 @@
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hydra.errors import HydraException
 
 from vae_cli.cli.choices import overrides_of, parsed
+from vae_cli.cli.latest import LATEST, latest
 
-_PATHS = ("run", "init", "sweep", "out", "dataset.path", "dataset.root", "hydra.run.dir", "hydra.sweep.dir")
+PATHS = ("run", "init", "sweep", "out", "dataset.path", "dataset.root", "hydra.run.dir", "hydra.sweep.dir")
 _NAMES = ("name",)
 _FOLDERS = ("--config-dir", "-cd")
 _SEVERAL = {"-m", "--multirun"}
 _OF_HYDRA = ("'", '"', "[", "{", "choice(", "glob(", "range(", "sort(", "shuffle(", "str(")
 
 
-def as_hydra_reads_them(arguments: Sequence[str]) -> list[str]:
-    """The same command line, its paths and names in words for Hydra; of a sweep, commas stand between values."""
+def as_hydra_reads_them(arguments: Sequence[str], usable: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """The same command line, its paths and names in words for Hydra; of a sweep, commas stand between values.
+
+    Args:
+        usable: keys that take `latest`, and the states of the runs that they can use.
+
+    Raises:
+        ConfigError: where there is no such run.
+
+    """
+    newest = {f"{key}={LATEST}": (key, states) for key, states in usable.items()}
+    arguments = [f"{newest[one][0]}={latest(*newest[one])}" if one in newest else one for one in arguments]
     words, several = overrides_of(arguments), bool(_SEVERAL & {*arguments})
     return [
         _word(one, several) if one in words else _flag(one, before)
@@ -45,7 +56,7 @@ def home(path: str | Path) -> Path:
 
 def _word(word: str, several: bool) -> str:
     key, sign, value = word.partition("=")
-    if key not in (*_PATHS, *_NAMES) or not sign or not value:
+    if key not in (*PATHS, *_NAMES) or not sign or not value:
         return word
     if _is_of_hydra(value):
         return _of_hydra(word, key)
@@ -64,7 +75,7 @@ def _of_hydra(word: str, key: str) -> str:
 
 
 def _value(key: str, text: str) -> str:
-    path = os.path.expanduser(text) if key in _PATHS else text
+    path = os.path.expanduser(text) if key in PATHS else text
     try:
         (override,) = parsed([f"{key}={path}"])
     except HydraException:
