@@ -34,6 +34,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No test sees the data, the caches or the random state of another."""
     monkeypatch.delenv("VAE_DATA_ROOT", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # which commands set
     torch.manual_seed(0)
     yield
     GlobalHydra.instance().clear()

@@ -46,6 +46,7 @@ LAYERS = [
     {"sampling"},
     {"listing"},
     {"cli"},
+    {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 

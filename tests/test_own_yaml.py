@@ -26,7 +26,6 @@ SLIPS = {
 
 
 def refused(monkeypatch, *words):
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setattr(sys, "argv", ["vae-train", *words])
     monkeypatch.setattr("vae_cli.cli.sweeping._launch", lambda *_: None)
     with pytest.raises(SystemExit) as ended:

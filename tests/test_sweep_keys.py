@@ -14,7 +14,6 @@ def jobs(tmp_path, monkeypatch, capsys):
 
     def ask(*words):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         monkeypatch.setattr(sys, "argv", ["vae-train", "-m", *words])
         monkeypatch.setattr("vae_cli.cli.sweeping._launch", lambda *_: None)
         with pytest.raises(SystemExit):

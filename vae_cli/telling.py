@@ -17,11 +17,39 @@ def _seen(sign: str) -> str:
     return sign if sign.isprintable() else sign.encode("unicode_escape").decode()
 
 
+class _Loudness:
+    """How much is told."""
+
+    quiet = False  # errors and what was asked for alone
+    verbose = False  # all that a log gets
+
+
+def set_loudness(*, quiet: bool, verbose: bool) -> None:
+    """Of this process."""
+    _Loudness.quiet, _Loudness.verbose = quiet, verbose
+
+
+def is_quiet() -> bool:
+    """Whether nothing is told but errors and what was asked for."""
+    return _Loudness.quiet
+
+
+def is_verbose() -> bool:
+    """Whether all that a log gets is told, too."""
+    return _Loudness.verbose
+
+
 def say(*lines: str, to: TextIO | None = None) -> None:
     """Lines on standard output, or on another stream, at once."""
     print("\n".join(map(clean, lines)), file=sys.stdout if to is None else to, flush=True)
 
 
 def warn(line: str) -> None:
-    """A line on standard error."""
+    """A line on standard error, unless the command is to be quiet."""
+    if not is_quiet():
+        fail(line)
+
+
+def fail(line: str) -> None:
+    """A line on standard error, of what went wrong."""
     print(clean(line), file=sys.stderr)

@@ -51,7 +51,7 @@ from vae_cli.loop import StepLoop
 from vae_cli.metrics.enough import FEWEST
 from vae_cli.precision import MixedInNetworks, set_float32_precision
 from vae_cli.runs import RunDirectory, resolved
-from vae_cli.telling import clean, warn
+from vae_cli.telling import clean, is_quiet, is_verbose, warn
 from vae_cli.threads import threads_for
 from vae_cli.types import Spec
 
@@ -335,12 +335,16 @@ class _Run:
         handler = _LogFile(self._directory.path / "train.log") if self.writes else logging.NullHandler()
         handler.setFormatter(_Line("%(asctime)s %(message)s"))
         log.addHandler(handler)
+        spoken = _Spoken()
+        if self.writes and is_verbose():
+            log.addHandler(spoken)
         log.setLevel(logging.INFO)
         log.propagate = False
         try:
             yield
         finally:
             log.removeHandler(handler)
+            log.removeHandler(spoken)
             handler.close()
 
     def _start_session(self, choices: Mapping[str, str]) -> None:
@@ -360,8 +364,8 @@ class _Run:
 
 
 def _on_a_terminal() -> bool:
-    """Whether standard error is one; it may be closed."""
-    return sys.stderr is not None and sys.stderr.isatty()
+    """Whether somebody looks at standard error there; it may be closed."""
+    return not is_quiet() and sys.stderr is not None and sys.stderr.isatty()
 
 
 def _stopped_by(error: OSError, directory: RunDirectory) -> TrainingError:
@@ -383,6 +387,15 @@ class _Line(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's own name)
         """The message, without a traceback."""
         return clean(super().formatMessage(record))
+
+
+class _Spoken(logging.Handler):
+    """On standard error, but for warnings, which are told there anyway."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """A line."""
+        if record.levelno < logging.WARNING:
+            warn(self.format(record))
 
 
 class _LogFile(logging.FileHandler):

@@ -10,41 +10,42 @@ from collections.abc import Callable
 from importlib import import_module
 from types import FrameType
 
+COMMANDS = ("train", "encode", "eval", "sample", "export", "runs")
 _came = False  # while a command was at work and had no handler of its own
 
 
 def train() -> None:
     """`vae-train`."""
-    _run("train")
+    run("train")
 
 
 def encode() -> None:
     """`vae-encode`."""
-    _run("encode")
+    run("encode")
 
 
 def evaluate() -> None:
     """`vae-eval`."""
-    _run("eval")
+    run("eval")
 
 
 def sample() -> None:
     """`vae-sample`."""
-    _run("sample")
+    run("sample")
 
 
 def export() -> None:
     """`vae-export`."""
-    _run("export")
+    run("export")
 
 
 def runs() -> None:
     """`vae-runs`."""
-    _run("runs")
+    run("runs")
 
 
-def _run(name: str) -> None:
-    """Before and after its work there is nothing to put in order, and the process ends at once."""
+def run(name: str) -> None:
+    """`vae-<name>`. Before and after its work there is nothing to put in order, and the process ends at once."""
     _take(_leave)
     main = import_module(f"vae_cli.cli.{name}").main
     _take(_interrupt)

@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
@@ -15,27 +16,31 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from vae_cli import __version__
 from vae_cli.cli.choices import command_line, groups, parsed, typed_choices
 from vae_cli.cli.own_yaml import located, preset_slip, slip
 from vae_cli.errors import ConfigError, TrainingError, UnreadError, is_out_of_memory
-from vae_cli.telling import warn
+from vae_cli.telling import fail, say, set_loudness
 
 _LAUNCHERS = {
     "joblib": "hydra-joblib-launcher",
     "submitit_local": "hydra-submitit-launcher",
     "submitit_slurm": "hydra-submitit-launcher",
 }
+_QUIET, _VERBOSE, _VERSION = {"-q", "--quiet"}, {"-v", "--verbose"}, {"--version"}
 _MOST_COMPOSED = 20  # configs whose keys are known to an error
 _TRACEBACK = "HYDRA_FULL_ERROR"  # set to 1 by a user who wants tracebacks
 
 
 def run_command(command: Callable[[], int], config_name: str) -> None:
     """Runs a command and exits with its status."""
+    sys.argv[1:], own = _without_own_flags(sys.argv[1:])
     command_line[:] = sys.argv[1:]
+    set_loudness(quiet=bool(own & _QUIET), verbose=bool(own & _VERBOSE))
     on_request = os.environ.get(_TRACEBACK) == "1"
     os.environ[_TRACEBACK] = "1"  # Hydra then raises instead of printing in its own way
     try:
-        status = command()
+        status = _tell_version() if own & _VERSION else command()
     except KeyboardInterrupt:  # before training began; afterwards it is honoured between two steps
         status = 128 + signal.SIGINT
     except BrokenPipeError:  # whoever read our output, `head` perhaps, has seen enough
@@ -47,6 +52,17 @@ def run_command(command: Callable[[], int], config_name: str) -> None:
         print_error(error, config_name)
         status = 1
     sys.exit(status)
+
+
+def _without_own_flags(arguments: list[str]) -> tuple[list[str], set[str]]:
+    """What is left of a command line, and those of the flags that every command has."""
+    ours = _QUIET | _VERBOSE | _VERSION
+    return [one for one in arguments if one not in ours], ours & {*arguments}
+
+
+def _tell_version() -> int:
+    say(f"vae-{Path(sys.argv[0]).stem.removeprefix('vae-')} {__version__}")
+    return 0
 
 
 def say_no_more() -> None:
@@ -64,7 +80,7 @@ def print_error(error: Exception, config_name: str) -> None:
     """One line on standard error, from the first of several processes."""
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return
-    warn(f"error: {' '.join(explain(error, config_name).split())}")
+    fail(f"error: {' '.join(explain(error, config_name).split())}")
 
 
 def explain(error: Exception, config_name: str) -> str:

@@ -38,4 +38,7 @@ def _started(run: RunDirectory) -> tuple[float, float]:
     """And when its files changed: jobs of a sweep begin within a second."""
     started = run.status().get("started")
     changed = (run.path / "status.json").stat().st_mtime
-    return (datetime.fromisoformat(started).timestamp() if started else 0.0, changed)
+    try:
+        return datetime.fromisoformat(str(started)).timestamp(), changed
+    except ValueError:  # damaged
+        return 0.0, changed

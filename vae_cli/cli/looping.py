@@ -8,12 +8,15 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from vae_cli.consoles import Words, console
+from vae_cli.telling import is_quiet
 
 
 @contextmanager
 def shown(progress: str) -> Iterator[Callable[[Iterable[Any], str, int], Iterator[Any]]]:
     """What wraps a loop: (things, title, how many) -> things; `progress` is always, never, or auto: on a terminal."""
-    seen = progress == "always" or (progress == "auto" and sys.stderr is not None and sys.stderr.isatty())
+    seen = progress == "always" or (
+        progress == "auto" and not is_quiet() and sys.stderr is not None and sys.stderr.isatty()
+    )
     columns = (
         Words("{task.description}"),
         BarColumn(),

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingC
 from vae_cli.consoles import Words, console
 from vae_cli.sweeps.folder import Job, SweepFolder
 from vae_cli.sweeps.results import Result, best, counted, ranking, results
-from vae_cli.telling import say
+from vae_cli.telling import is_quiet, say
 
 _LOOK = 0.5  # seconds between two looks
 _ENDS = ("finished", "failed", "interrupted")
@@ -41,7 +41,7 @@ class Display:
             console=console(sys.stderr),
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
-            disable=not sys.stderr.isatty(),
+            disable=is_quiet() or not sys.stderr.isatty(),
             speed_estimate_period=24 * 3600,
         )
         self._task = self._progress.add_task("sweep", total=len(to_do), best="")
@@ -71,7 +71,8 @@ class Display:
         ended = [one for one in results(self._folder, moved) if one.state in _ENDS]
         for one in ended:
             self._waiting.remove(one.job)
-            say(line(one), to=self._out)
+            if not is_quiet():
+                say(line(one), to=self._out)
         if ended or not self._progress.disable:
             found = results(self._folder, self._jobs)
             self._progress.update(

@@ -39,7 +39,7 @@ from vae_cli.listing.summary import write_summary
 from vae_cli.sweeps import identity
 from vae_cli.sweeps.folder import Job, SweepFolder, is_spent, state_of
 from vae_cli.sweeps.results import Result, counted, results
-from vae_cli.telling import say, warn
+from vae_cli.telling import fail, say, warn
 
 _MOST_JOBS = 10_000
 _M = {"-m", "--multirun"}
@@ -106,7 +106,7 @@ def sweep(context: HydraContext, task: TaskFunction, master: DictConfig) -> None
     found = results(folder, jobs)
     _report(folder, found)
     if broken is not None:
-        warn(f"error: hydra/launcher={launcher} broke: {' '.join(broken.split())}")
+        fail(f"error: hydra/launcher={launcher} broke: {' '.join(broken.split())}")
     unfinished = any(result.state not in ("finished", "running") for result in found)
     status = 128 + stopped if stopped is not None else int(unfinished or broken is not None)
 
@@ -405,7 +405,7 @@ def _report(folder: SweepFolder, found: Sequence[Result]) -> None:
         if result.state in ("failed", "killed", "damaged"):
             reason = result.reason or "the process ended without a word (was it killed, or out of memory?)"
             again = _again(folder, result.job, place)
-            warn(f"error: {result.job.name} {result.state}: {reason}; again: {again}")
+            fail(f"error: {result.job.name} {result.state}: {reason}; again: {again}")
     states = [result.state for result in found]
     if "failed" in states:
         warn(f"all that failed again: {_command('-m', shell_word('sweep', place), 'retry=failed')}")
