@@ -18,6 +18,7 @@ def command(tmp_path, monkeypatch, capsys):
 
     def run(name, *words):
         monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         monkeypatch.setattr(sys, "argv", [f"/bin/vae-{name}", *words])
         with pytest.raises(SystemExit) as ended:
             import_module(f"vae_cli.cli.{name}").main()
@@ -60,3 +61,18 @@ def test_the_package_is_a_command(command, monkeypatch, capsys):
         runpy.run_module("vae_cli", run_name="__main__")
     assert ended.value.code == 1
     assert capsys.readouterr().err.startswith("error: 'trian' is no command: python -m vae_cli {train,encode,")
+
+
+def test_what_does_not_fit_a_model_is_skipped_and_the_rest_is_made(command, small, tmp_path):
+    assert command("train", "-q", *small, *FAST)[0] == 0
+    status, said, _ = command("sample", "run=run", "what=[class_grid,samples,manifold]", "n=4")
+    assert status == 0
+    skipped = [line for line in said.splitlines() if "skipped" in line]
+    assert [line.partition(":")[0] for line in skipped] == ["class_grid", "manifold"]
+    assert {path.stem for path in (tmp_path / "run/samples").iterdir()} == {"samples"}
+    status, said, err = command("sample", "run=run", "what=[class_grid,manifold]")
+    assert status == 1
+    assert said.count("skipped: ") == 2
+    assert err == "error: what=class_grid,manifold: nothing of it fits this model or its data\n"
+    status, said, err = command("sample", "run=run", "what=manifold")
+    assert (status, said, len(err.splitlines())) == (1, "", 1)

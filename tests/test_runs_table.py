@@ -64,6 +64,7 @@ def command(monkeypatch, capsys):
 
     def run(*words) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["vae-runs", *map(str, words)])
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # a command sets it for its process, which here goes on
         with pytest.raises(SystemExit) as ended:
             main()
         return ended.value.code, *capsys.readouterr()

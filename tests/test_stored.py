@@ -388,3 +388,17 @@ def test_a_sweep_over_ones_own_parts_goes_on_when_they_are_trusted(small, tmp_pa
     assert (done.status, "2 finished" in done.stdout) == (0, True), done.stderr
     typed = command("train", "-m", *words, "trainer.max_steps=6", "trust=[torch.optim]", cwd=tmp_path)
     assert (typed.status, "2 finished" in typed.stdout) == (0, True), typed.stderr
+
+
+def test_all_modules_that_a_config_needs_are_named_at_once():
+    content = {
+        "prior": {"_target_": "mine.Prior", "inner": {"_target_": "mine.nets.Net"}},
+        "optimizer": {"_target_": "theirs.Adam", "_partial_": True},
+    }
+    message = (
+        "c names mine.Prior, mine.nets.Net, theirs.Adam, which are none of ours: if you wrote them, add "
+        "trust=[mine,mine.nets,theirs]"
+    )
+    with pytest.raises(ConfigError) as refused:
+        stored.check_names(content, [], "c")
+    assert str(refused.value) == message

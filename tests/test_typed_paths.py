@@ -73,6 +73,7 @@ def run(tmp_path, small):
 
 
 def of(name, monkeypatch, *words):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setattr(sys, "argv", [f"vae-{name}", *words])
     with pytest.raises(SystemExit) as ended:
         import_module(f"vae_cli.cli.{name}").main()

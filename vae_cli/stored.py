@@ -4,7 +4,7 @@ The file may come from somebody else. Nothing that it names is looked up before 
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -65,7 +65,14 @@ def check_names(content: Any, trust: Collection[str], where: str) -> None:
         ConfigError: for a part that is refused, and for keys with an underscore that no part of ours has.
 
     """
-    _check_below(content, (), _Door(trust, where), inside_users=False)
+    door = _Door(trust, where)
+    _check_below(content, (), door, inside_users=False)
+    if names := list(dict.fromkeys(door.strangers)):
+        modules = ",".join(dict.fromkeys(name.rpartition(".")[0] for name in names))
+        are, them = ("is", "it") if len(names) == 1 else ("are", "them")
+        raise ConfigError(
+            f"{where} names {', '.join(names)}, which {are} none of ours: if you wrote {them}, add trust=[{modules}]"
+        )
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,7 @@ class _Door:
 
     trust: Collection[str]
     where: str
+    strangers: list[str] = field(default_factory=list)  # that only `trust` would let pass
 
     def admits_as_users(self, node: Mapping[str, Any], place: _Place, inside_users: bool) -> bool:
         """Whether a part is the user's own, not one of ours; ConfigError where it is neither."""
@@ -92,7 +100,8 @@ class _Door:
             raise ConfigError(
                 f"{self.where} names {target} as {_dotted(place)}, where none of ours is that: restore it"
             )
-        raise ConfigError(f"{self.where} names {target}, which is none of ours: if you wrote it, add trust=[{module}]")
+        self.strangers.append(target)
+        return True
 
 
 def _check_below(node: Any, place: _Place, door: _Door, inside_users: bool) -> None:

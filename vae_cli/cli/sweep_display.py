@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -13,11 +14,13 @@ from vae_cli.sweeps.results import Result, best, counted, ranking, results
 from vae_cli.telling import is_quiet, say
 
 _LOOK = 0.5  # seconds between two looks
+_TOLD = 30.0  # seconds between two lines on how far it is, where there is no terminal
 _ENDS = ("finished", "failed", "interrupted")
 
 
 class Display:
-    """A line for every job that ends; on a terminal, how far the sweep is, the best job so far and the time left.
+    """A line for every job that ends; on a terminal, how far the sweep is, the best
+    job so far and the time left; elsewhere, on standard error, jobs that fail and now and then how far it is.
 
     Args:
         folder: of the sweep.
@@ -29,7 +32,8 @@ class Display:
         self._folder, self._jobs = folder, jobs
         self._before = {job.name: self._changed(job) for job in to_do}
         self._waiting = list(to_do)
-        self._out, self._over = sys.stdout, threading.Event()
+        self._out, self._err, self._over = sys.stdout, sys.stderr, threading.Event()
+        self._told = time.monotonic()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._progress = Progress(
             Words("{task.description}"),
@@ -49,7 +53,7 @@ class Display:
     def __enter__(self) -> "Display":
         """Begin to follow."""
         self._progress.start()
-        self._out = sys.stdout  # jobs in this process send theirs elsewhere
+        self._out, self._err = sys.stdout, sys.stderr  # jobs in this process send theirs elsewhere
         self._thread.start()
         return self
 
@@ -71,8 +75,13 @@ class Display:
         ended = [one for one in results(self._folder, moved) if one.state in _ENDS]
         for one in ended:
             self._waiting.remove(one.job)
+            if one.state == "failed" and not self._out.isatty():
+                say(f"failed: {one.job.name}: {one.reason}", to=self._err)
             if not is_quiet():
                 say(line(one), to=self._out)
+        if self._progress.disable and not is_quiet() and time.monotonic() - self._told > _TOLD:
+            self._told = time.monotonic()
+            say(f"sweep: {counted(results(self._folder, self._jobs))}", to=self._err)
         if ended or not self._progress.disable:
             found = results(self._folder, self._jobs)
             self._progress.update(

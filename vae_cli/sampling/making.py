@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from vae_cli.errors import ConfigError
 from vae_cli.evaluation.subject import Subject
 from vae_cli.files import refuse_link
 from vae_cli.progress import Progress
@@ -25,7 +26,8 @@ def make(directory: RunDirectory, config: DictConfig, progress: Progress) -> Ite
         config: of `vae-sample`.
 
     Raises:
-        ConfigError: where it is no run, its data cannot be had, or it cannot give what was asked for.
+        ConfigError: where it is no run, its data cannot be had, or it can give nothing of what was asked for; of
+            several kinds, those that it cannot give are told, and the others made.
 
     """
     run = reopened(directory, config)
@@ -35,6 +37,17 @@ def make(directory: RunDirectory, config: DictConfig, progress: Progress) -> Ite
     folder = directory.path / "samples" if config.out is None else Path(config.out)
     with directory.locked() if config.out is None else nullcontext():  # what is only read may lie where none can write
         refuse_link(directory.path / "samples")
+        refused: list[str] = []
         for name in config.what:
             kind: Kind = getattr(import_module(f"vae_cli.sampling.{name}"), name)
-            yield from keep(kind(request, config[name]), name, folder, run.data)
+            try:
+                result = kind(request, config[name])
+            except ConfigError as error:
+                refused.append(f"{name}: skipped: {error}")
+                if len(config.what) == 1:
+                    raise
+                yield refused[-1]
+                continue
+            yield from keep(result, name, folder, run.data)
+        if len(refused) == len(config.what):
+            raise ConfigError(f"what={','.join(config.what)}: nothing of it fits this model or its data")
