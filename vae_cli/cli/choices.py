@@ -111,7 +111,8 @@ def own_folders() -> list[Path]:
     """Folders of configs of the user's own that the command line names."""
     flags = _flags(command_line)
     words = [word for word in flags.overrides if word.startswith("hydra.searchpath=")]
-    named = [one for override in parsed(words) if isinstance(override.value(), list) for one in override.value()]
+    values = [override.value() for override in parsed(words)]
+    named = [one for value in values if isinstance(value, list) for one in value]
     places = [flags.config_dir] if flags.config_dir else []
     return [Path(str(place).removeprefix("file://")) for place in (*places, *named)]
 
