@@ -20,9 +20,11 @@ from vae_cli.making import made
 from vae_cli.runs import RunDirectory, place_data
 from vae_cli.schema import PARTS
 from vae_cli.sweeps.folder import SweepFolder
+from vae_cli.types import OptimizerFactory
 
 LEAVES = [(part, choice) for part in PARTS for choice in choices(part)]
-RECORD = {"format": 4, "version": "0", "choices": {}, "overrides": ["dataset.path='${oc.env:X}'"], "data": {}}
+DATA = {"shape": [8], "support": "Binary", "levels": None, "classes": None, "factors": {}, "condition": None, "size": 9}
+RECORD = {"format": 4, "version": "0", "choices": {}, "overrides": ["dataset.path='${oc.env:X}'"], "data": DATA}
 
 
 @cache
@@ -87,7 +89,7 @@ def test_what_our_leaves_say_can_be_read_and_nothing_in_its_place_resolves(part,
                 reading(replaced(content, place, hostile))
 
 
-@pytest.mark.parametrize("place", [("beta",), ("name",), ("trainer", "precision"), ("recorded", "data"), ("init",)])
+@pytest.mark.parametrize("place", [("beta",), ("name",), ("trainer", "precision"), ("recorded", "version"), ("init",)])
 @pytest.mark.parametrize("text", RESOLVERS)
 def test_no_root_key_resolves(place, text, reading):
     with pytest.raises(ConfigError, match="what is stored is resolved"):
@@ -151,7 +153,7 @@ def test_what_was_checked_is_what_is_made():
     OmegaConf.register_new_resolver("turning", lambda: found.append(0) or [0.1, "harm"][len(found) - 1])
     try:
         node = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": "${turning:}"}
-        assert made(OmegaConf.create(node), "optimizer").keywords == {"lr": 0.1}
+        assert made(OmegaConf.create(node), "optimizer", OptimizerFactory).keywords == {"lr": 0.1}
     finally:
         OmegaConf.clear_resolver("turning")
 
