@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from conftest import composed
+import yaml
+from conftest import composed, resumed, trained
 from hydra.utils import instantiate
 from parts import leaf
 from pytorch_lightning import Trainer
@@ -14,6 +15,7 @@ from vae_cli.build import build_data, build_experiment
 from vae_cli.distributions.joined import joined
 from vae_cli.distributions.marginals import normal_marginals
 from vae_cli.distributions.rank_one_gaussian import RankOneGaussian
+from vae_cli.loading import load_run
 from vae_cli.noise import by_example
 from vae_cli.schedules import FINAL_STEP
 from vae_cli.types import Real, Spec
@@ -163,3 +165,13 @@ def test_noise_by_example_serves_it():
         draws = q.rsample(torch.Size((40_000,)))
     error = (draws.mean(0) - q.mean).abs() / q.stddev
     assert error.max() < 5 / math.sqrt(40_000)
+
+
+def test_a_run_of_before_holds_no_direction(small, tmp_path):
+    trained([*small, "posterior=low_rank", "trainer.max_epochs=1"], tmp_path / "run")
+    path = tmp_path / "run" / "config.yaml"
+    content = yaml.safe_load(path.read_text())
+    del content["posterior"]["held_steps"], content["trainer"]["threads"]
+    path.write_text(yaml.safe_dump(content))
+    assert load_run(tmp_path / "run").config.posterior.held_steps == 0
+    assert resumed(tmp_path / "run", lambda config: config.trainer.__setattr__("max_epochs", 2)).state == "finished"
