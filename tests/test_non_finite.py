@@ -112,7 +112,13 @@ def test_real_numbers_of_any_size_are_finite_or_refused(tmp_path, small, likelih
     np.save(tmp_path / "x.npy", (scale * np.random.default_rng(0).normal(size=(75, 16)) + 2).astype(np.float32))
     for posterior in POSTERIORS:
         config = composed(
-            [*small, f"likelihood={likelihood}", f"posterior={posterior}", f"dataset.path={tmp_path / 'x.npy'}"]
+            [
+                *small,
+                f"likelihood={likelihood}",
+                f"posterior={posterior}",
+                f"dataset.path={tmp_path / 'x.npy'}",
+                "dataset.levels=none",
+            ]
         )
         data = build_data(config)
         experiment = build_experiment(config, data)

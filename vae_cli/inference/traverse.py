@@ -14,6 +14,7 @@ from vae_cli.inference.means import posterior_means
 from vae_cli.noise import stream
 from vae_cli.types import Batch, Model, Site, Values
 
+_PAIR = 2
 _DRAWS = 4096  # of a prior whose quantiles have no closed form
 _AT_ONCE = 128  # of these
 
@@ -47,7 +48,7 @@ def walked(model: Model, one: Batch, dimensions: Sequence[Dimension], values: Te
         one: the example.
 
     """
-    start = posterior_means(model, one)
+    start = {name: value[:, :1] for name, value in posterior_means(model, _in_pair(one)).items()}
     c = None if one.c is None else one.c.expand(values.shape[1], *one.c.shape[1:])
     walks = (_walk(model.latents, start, dimension, row) for dimension, row in zip(dimensions, values, strict=True))
     with torch.no_grad():
@@ -90,22 +91,28 @@ def prior_quantiles(model: Model, batch: Batch, levels: Tensor) -> dict[str, Ten
 
     """
     with torch.no_grad(), stream(batch.x.device, "quantiles"):
-        sites = model(batch).sites
+        sites = model(_in_pair(batch)).sites
         if all(_is_known(site) for site in sites.values()):
             return {name: _of_normal(site, levels) for name, site in sites.items()}
         draws = list(_generated(model, batch))
     return {name: torch.cat([one[name] for one in draws]).quantile(levels, dim=0).mT for name in sites}
 
 
+def _in_pair(one: Batch) -> Batch:
+    """The example twice: a network that is compiled would be compiled once more for batches of one."""
+    return one.part(torch.zeros(_PAIR, dtype=torch.long, device=one.x.device))
+
+
 def _is_known(site: Site) -> bool:
     """A Gaussian that depends on no other latent variable."""
-    return site.p.batch_shape in (Size(), Size((1,))) and normal_marginals(site.p) is not None
+    return site.p.batch_shape in (Size(), Size((_PAIR,))) and normal_marginals(site.p) is not None
 
 
 def _of_normal(site: Site, levels: Tensor) -> Tensor:
     marginals = normal_marginals(site.p)
     assert marginals is not None
-    return marginals.icdf(levels.view(-1, *[1] * len(marginals.batch_shape))).reshape(len(levels), -1).mT
+    values = marginals.icdf(levels.view(-1, *[1] * len(marginals.batch_shape)))
+    return values.reshape(len(levels), -1, values.shape[-1])[:, 0].mT
 
 
 def _generated(model: Model, batch: Batch) -> Iterable[dict[str, Tensor]]:
