@@ -89,7 +89,7 @@ def test_row_i_is_the_code_of_row_i_of_the_file(run, content, tmp_path):
     for name in ("y", "factors"):
         assert np.array_equal(found[name], content[name])
     assert found["factor_names"].tolist() == ["factor_0", "factor_1"]
-    assert len(found) == 6
+    assert len(found) == 7
     assert found["z_mean"].dtype == np.float32
 
 
@@ -286,6 +286,7 @@ KINDS = {
 TAKEN = {"real": ["unit", "binary"], "unit": ["grey", "binary"], "grey": []}  # besides data of its own kind
 
 
+@pytest.mark.filterwarnings("ignore:x has values from")  # which it says
 @pytest.mark.parametrize("own", TAKEN)
 def test_values_that_are_narrower_than_those_of_training(small, tmp_path, own):
     """Numbers that happen to be in [0, 1] may be of a data set of real numbers, and grey levels are in [0, 1]."""

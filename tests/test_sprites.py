@@ -115,5 +115,5 @@ def test_the_default_size():
 )
 def test_counts_out_of_range_are_named(change):
     ((name, value),) = change.items()
-    with pytest.raises(ConfigError, match=f"dataset.{name}={value}"):
+    with pytest.raises(ConfigError, match=f"dataset.{name}={value:g}"):
         shapes(**{**SMALL, **change})

@@ -45,7 +45,8 @@ def hostile_run(path: Path) -> RunDirectory:
     run.write_metrics(
         {"weights": word, "steps": 1, "epochs": 1, "test": {f"test/{word}": 1.0}, "evaluation": evaluation}
     )
-    status = {"state": "finished", "reason": word, "step": 1, "started": word, "updated": word}
+    now = "2026-11-29T00:00:00+00:00"
+    status = {"state": "finished", "reason": word, "step": 1, "started": now, "updated": now}
     (path / "status.json").write_text(json.dumps(status))
     return run
 
@@ -124,7 +125,7 @@ def test_a_title_is_no_formula():
 
 
 def test_the_text_of_a_config_is_one_block(tmp_path):
-    writer = writer_in(tmp_path)
+    writer = writer_in(tmp_path, suffix=".test")
     start_session(writer, {"a\x1b": "b\x1b"}, "name: |\n  ```\n  # no heading\n  \x1b\n")
     writer.close()
     (events,) = tmp_path.glob("events.*")
