@@ -227,7 +227,7 @@ def test_the_record_speaks_of_units_and_densities(folder):
     assert bernoulli["likelihood"] == "p(x | z): each coordinate 1 with probability mean = sigmoid(logits), else 0"
     assert recorded(folder, posterior="cholesky")["latents"] == {"z": "q(z | x): N(mean, L L^T) with L = scale_tril"}
     assert recorded(folder, condition="none")["c"] is None
-    assert recorded(folder, condition="label")["c"] == "the label 0 .. 2 as a one-hot vector"
+    assert recorded(folder, condition="label")["c"] == "the label (0 to 2) as a one-hot vector"
     assert "factor_0 (0 .. 2), factor_1 (0 .. 1) as one-hot" in recorded(folder, condition="factors")["c"]
     assert levels["torch"] == torch.__version__
     assert levels["weights"] == "best validation loss (step 1)"

@@ -17,7 +17,7 @@ from vae_cli.cli.export import ExportConfig
 from vae_cli.cli.sample import SampleConfig
 from vae_cli.cli.schema import register
 from vae_cli.encoding.encode import encode
-from vae_cli.evaluation.judging import judge
+from vae_cli.evaluation.judging import Voice, judge
 from vae_cli.exporting.export import export_run
 from vae_cli.progress import silent
 from vae_cli.runs import RunDirectory
@@ -106,7 +106,9 @@ def evaluated(
     """The lines of `vae-eval run=<directory>`, every figure from few draws."""
     words = [f"run={directory.path}", f"accelerator={place.device}", f"precision={precision}", *_QUICK]
     words.append(f"metrics=[{','.join(groups)}]")
-    return list(judge(directory, composed("eval", words), silent))
+    lines: list[str] = []
+    judge(directory, composed("eval", words), silent, Voice(lines.append, lines.append))
+    return lines
 
 
 def used(directory: RunDirectory, place: Place) -> list[str]:

@@ -59,7 +59,8 @@ def main() -> None:
 
 
 def _command() -> int:
-    global _place
+    global _place, _status
+    _status = sweeping.status = 0
     if completes(sys.argv[1:], _CONFIG):
         return 0
     sys.argv[1:] = as_hydra_reads_them(sys.argv[1:], _LATEST)
