@@ -175,7 +175,7 @@ class RunDirectory:
     def unfinished_test(self) -> dict[str, Any]:
         """What was written of one; {} where there is none that can be read."""
         try:
-            content = json.loads((self.checkpoints / _UNFINISHED_TEST).read_text())
+            content = json.loads(read_text(self.checkpoints / _UNFINISHED_TEST, _LONGEST_RECORD))
         except (OSError, ValueError, RecursionError):
             return {}
         return content if isinstance(content, dict) else {}
